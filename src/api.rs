@@ -1,0 +1,381 @@
+//! An API described once: where it is, who calls, how often, how long.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::engine::budget::Budget;
+use crate::engine::credentials::Credentials;
+use crate::engine::gate::{Gate, Gates, LocalGate};
+use crate::error::{Error, Mistake};
+use crate::policy::{Rate, Retry, Timeouts};
+use crate::request::{Fields, checked_header};
+use crate::response::Response;
+use crate::tls::Tls;
+use crate::url::Url;
+
+type Reject = Arc<dyn Fn(&Response) -> Option<String> + Send + Sync>;
+
+/// An API as a value: its base URL, its credential, its policies.
+///
+/// No I/O happens here. Clones are cheap and share the credential, the gate and
+/// the retry budget, whichever clients they go to.
+///
+/// ```
+/// use std::time::Duration;
+/// use duocall::{Api, Auth, Rate, Response, Retry, Timeouts};
+///
+/// # fn main() -> Result<(), duocall::Error> {
+/// let api = Api::builder("https://api.example.com/v2/")
+///     .auth(Auth::token("from the environment"))
+///     .header("accept", "application/json")
+///     .meaning(403, "You do not have permission to access this resource.")
+///     .reject(|r: &Response| r.text_contains("Token not valid!").then(|| "Token not valid!".into()))
+///     .retry(Retry::default().attempts(3))
+///     .rate(Rate::per_second(20))
+///     .concurrency(16)
+///     .timeouts(Timeouts::default().total(Duration::from_secs(60)))
+///     .max_body(10 << 20)
+///     .build()?;
+/// api.set_auth(Auth::token("rotated"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    gates: Gates,
+    credentials: Arc<Credentials>,
+    shared: Shared,
+}
+
+/// What changes while calls are made.
+pub(crate) struct Shared {
+    pub(crate) budget: Mutex<Budget>,
+    calls: AtomicU64,
+    seed: u64,
+}
+
+struct Settings {
+    base: Url,
+    headers: HeaderMap,
+    meanings: Vec<(u16, String)>,
+    reject: Option<Reject>,
+    retry: Retry,
+    timeouts: Timeouts,
+    concurrency: usize,
+    max_body: usize,
+    keys: bool,
+    tls: Tls,
+    clock: Clock,
+}
+
+impl Api {
+    /// An API with every default.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) when the base is not a plain http or https URL.
+    pub fn new(base: impl AsRef<str>) -> Result<Api, Error> {
+        Api::builder(base).build()
+    }
+
+    /// Describes an API. The base gets a trailing slash if it has none.
+    pub fn builder(base: impl AsRef<str>) -> ApiBuilder {
+        let mut mistake = None;
+        let base = Url::parse_base(base.as_ref()).unwrap_or_else(|error| {
+            mistake = Some(Mistake::new("base URL", error.as_str()));
+            Url::parse_base("http://unusable.invalid/").expect("a good URL")
+        });
+        ApiBuilder {
+            settings: Settings {
+                base,
+                headers: HeaderMap::new(),
+                meanings: Vec::new(),
+                reject: None,
+                retry: Retry::default(),
+                timeouts: Timeouts::default(),
+                concurrency: 32,
+                max_body: 10 << 20,
+                keys: false,
+                tls: Tls::default(),
+                clock: Clock::default(),
+            },
+            auth: Auth::none(),
+            rate: None,
+            gate: None,
+            mistake,
+        }
+    }
+
+    /// Puts another credential in place, for every clone and every client, from
+    /// the next attempt on. A mistake in it is the error of the calls that follow.
+    pub fn set_auth(&self, auth: Auth) {
+        self.0.credentials.set(auth);
+    }
+
+    /// The base URL, with its trailing slash.
+    pub fn base_url(&self) -> &str {
+        self.0.settings.base.as_str()
+    }
+
+    pub(crate) fn base(&self) -> &Url {
+        &self.0.settings.base
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.0.settings.headers
+    }
+
+    pub(crate) fn retry(&self) -> &Retry {
+        &self.0.settings.retry
+    }
+
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.0.settings.timeouts
+    }
+
+    pub(crate) fn max_body(&self) -> usize {
+        self.0.settings.max_body
+    }
+
+    pub(crate) fn concurrency(&self) -> usize {
+        self.0.settings.concurrency
+    }
+
+    pub(crate) fn keys(&self) -> bool {
+        self.0.settings.keys
+    }
+
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.0.settings.tls
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.settings.clock
+    }
+
+    pub(crate) fn gates(&self) -> &Gates {
+        &self.0.gates
+    }
+
+    pub(crate) fn credentials(&self) -> &Arc<Credentials> {
+        &self.0.credentials
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    pub(crate) fn canary(&self) -> Option<Arc<str>> {
+        self.0.credentials.current().0.canary().map(Arc::from)
+    }
+
+    pub(crate) fn meaning_of(&self, status: u16) -> Option<String> {
+        let found = self.0.settings.meanings.iter().rev().find(|(of, _)| *of == status);
+        found.map(|(_, text)| text.clone())
+    }
+
+    pub(crate) fn reject(&self, response: &Response) -> Option<String> {
+        self.0.settings.reject.as_ref()?(response)
+    }
+
+    /// A call's own source of jitter: repeatable, and different from call to call.
+    pub(crate) fn random(&self, own: Option<&Retry>) -> fastrand::Rng {
+        let call = self.0.shared.calls.fetch_add(1, Ordering::Relaxed);
+        let seed = own.and_then(|retry| retry.seed).unwrap_or(self.0.shared.seed);
+        fastrand::Rng::with_seed(seed.wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// A key that no other call has.
+    pub(crate) fn fresh_key(&self) -> HeaderValue {
+        let key = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        HeaderValue::try_from(key).expect("hexadecimal")
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = &self.0.settings;
+        f.debug_struct("Api")
+            .field("base", &settings.base)
+            .field("auth", &self.0.credentials)
+            .field("headers", &Fields(&settings.headers))
+            .field("retry", &settings.retry)
+            .field("timeouts", &settings.timeouts)
+            .field("gate", &self.0.gates)
+            .field("max_body", &settings.max_body)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes an [`Api`]. The first mistake is kept until [`build`](ApiBuilder::build).
+#[must_use = "nothing is checked before `build`"]
+pub struct ApiBuilder {
+    settings: Settings,
+    auth: Auth,
+    rate: Option<Rate>,
+    gate: Option<Arc<dyn Gate>>,
+    mistake: Option<Mistake>,
+}
+
+impl ApiBuilder {
+    /// How calls show who they are. Defaults to no credential.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// A header of every request to this API; a request's own takes its place.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        match checked_header(name, value) {
+            Ok((name, value)) => drop(self.settings.headers.insert(name, value)),
+            Err(mistake) => self.keep(mistake),
+        }
+        self
+    }
+
+    /// What a status means for this API; errors show it. Defaults to what the
+    /// registry of status codes says (RFC 9110 section 15).
+    pub fn meaning(mut self, status: u16, text: impl Into<String>) -> Self {
+        if !(100..1000).contains(&status) {
+            self.keep(Mistake::new("status with a meaning", "is not a status code"));
+        }
+        self.settings.meanings.push((status, text.into()));
+        self
+    }
+
+    /// Looks at every response with a good status; a reason makes it a failure
+    /// of kind [`Rejected`](crate::ErrorKind::Rejected).
+    pub fn reject(
+        mut self,
+        rule: impl Fn(&Response) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.reject = Some(Arc::new(rule));
+        self
+    }
+
+    /// When to try again. Defaults to three attempts, see [`Retry`].
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// Gives every call that is not idempotent by its method an
+    /// `Idempotency-Key` of its own, the same in each of its attempts. For APIs
+    /// that act once on one key. Defaults to false.
+    pub fn idempotency_keys(mut self, on: bool) -> Self {
+        self.settings.keys = on;
+        self
+    }
+
+    /// How many calls per unit of time. Defaults to no limit.
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+
+    /// How many calls at once, over all clients of the API; at least 1. Defaults to 32.
+    pub fn concurrency(mut self, most: usize) -> Self {
+        self.settings.concurrency = most;
+        self
+    }
+
+    /// A gate of another making instead of the one in this process; `rate` is then the gate's own business.
+    pub fn gate(mut self, gate: impl Gate) -> Self {
+        self.gate = Some(Arc::new(gate));
+        self
+    }
+
+    /// Limits of time. See [`Timeouts`] for the defaults.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// The largest body taken, in bytes after decoding. Defaults to 10 MiB.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.settings.max_body = bytes;
+        self
+    }
+
+    /// How TLS is done. See [`Tls`] for the defaults.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.settings.tls = tls;
+        self
+    }
+
+    #[cfg(feature = "mock")]
+    pub(crate) fn clocked(mut self, clock: Clock) -> Self {
+        self.settings.clock = clock;
+        self
+    }
+
+    fn keep(&mut self, mistake: Mistake) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    fn check(&mut self) -> Result<(), Mistake> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake);
+        }
+        self.auth.check()?;
+        self.settings.retry.check()?;
+        self.settings.timeouts.check()?;
+        self.settings.tls.check()?;
+        if let Some(rate) = &self.rate {
+            rate.check()?;
+        }
+        if self.settings.concurrency == 0 {
+            return Err(Mistake::new("concurrency", "is zero"));
+        }
+        if self.settings.max_body == 0 {
+            return Err(Mistake::new("max_body", "is zero"));
+        }
+        Ok(())
+    }
+
+    /// The API, if every setting was good.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) for the first mistake;
+    /// it names the setting and not its value.
+    pub fn build(mut self) -> Result<Api, Error> {
+        self.check()?;
+        let gates = match self.gate {
+            Some(gate) => Gates::Other(gate),
+            None => Gates::Local(Arc::new(LocalGate::new(self.settings.concurrency, self.rate))),
+        };
+        let shared = Shared {
+            budget: Mutex::default(),
+            calls: AtomicU64::new(0),
+            seed: self.settings.retry.seed.unwrap_or_else(|| fastrand::u64(..)),
+        };
+        let credentials = Arc::new(Credentials::new(self.auth));
+        let settings = self.settings;
+        Ok(Api(Arc::new(Inner { settings, gates, credentials, shared })))
+    }
+}
+
+impl fmt::Debug for ApiBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiBuilder")
+            .field("base", &self.settings.base)
+            .field("auth", &self.auth)
+            .field("mistake", &self.mistake)
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn assert<T: Send + Sync + Clone>() {}
+    assert::<Api>();
+};

@@ -1,0 +1,119 @@
+//! Where time comes from. Policies are told the time; only drivers ask for it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use crate::cancel::Cancel;
+use crate::sync::unparker;
+
+/// A source of time of its own, such as the virtual clock of the feature `mock`.
+///
+/// Time stands still while anybody is busy. Each call takes a seat; it is busy
+/// until it says that it waits, and again from the moment somebody wakes it.
+pub(crate) trait Time: Debug + Send + Sync {
+    fn now(&self) -> Instant;
+    fn wall(&self) -> SystemTime;
+    fn sit(&self) -> u64;
+    fn leave(&self, seat: u64);
+    /// The seat waits for `until`, or only for its waker.
+    fn wait(&self, seat: u64, until: Option<Instant>, waker: &Waker);
+    fn busy(&self, seat: u64);
+    /// A waker for others to hold: makes the seat busy before it wakes.
+    fn waker(&self, seat: u64, inner: &Waker) -> Waker;
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock(pub(crate) Option<Arc<dyn Time>>);
+
+impl Clock {
+    pub(crate) fn now(&self) -> Instant {
+        self.0.as_ref().map_or_else(Instant::now, |time| time.now())
+    }
+
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.0.as_ref().map_or_else(SystemTime::now, |time| time.wall())
+    }
+
+    pub(crate) fn sit(&self) -> Seat {
+        Seat(self.0.as_ref().map(|time| (time.clone(), time.sit())))
+    }
+}
+
+/// One call's place at a virtual clock; nothing at the system's.
+#[derive(Debug)]
+pub(crate) struct Seat(Option<(Arc<dyn Time>, u64)>);
+
+impl Seat {
+    pub(crate) fn now(&self) -> Instant {
+        self.0.as_ref().map_or_else(Instant::now, |(time, _)| time.now())
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn waker(&self, inner: &Waker) -> Waker {
+        match &self.0 {
+            Some((time, seat)) => time.waker(*seat, inner),
+            None => inner.clone(),
+        }
+    }
+
+    pub(crate) fn wait(&self, until: Option<Instant>, waker: &Waker) {
+        if let Some((time, seat)) = &self.0 {
+            time.wait(*seat, until, waker);
+        }
+    }
+
+    pub(crate) fn busy(&self) {
+        if let Some((time, seat)) = &self.0 {
+            time.busy(*seat);
+        }
+    }
+
+    /// Blocks the thread until `poll` is done. Each `Err` of it says when to ask
+    /// again at the latest; its waker asks earlier, and so does a cancellation.
+    pub(crate) fn block<T>(
+        &self,
+        cancel: Option<&Cancel>,
+        mut poll: impl FnMut(Instant, &Waker) -> Result<T, Option<Instant>>,
+    ) -> T {
+        // Most never wait, and are spared the waker.
+        if let Ok(done) = poll(self.now(), Waker::noop()) {
+            return done;
+        }
+        let plain = unparker();
+        let waker = self.waker(&plain);
+        let _listening = cancel.map(|cancel| cancel.listen(&waker));
+        loop {
+            match poll(self.now(), &waker) {
+                Ok(done) => return done,
+                Err(until) => self.park(until, &plain),
+            }
+        }
+    }
+
+    fn park(&self, until: Option<Instant>, waker: &Waker) {
+        if self.is_virtual() {
+            self.wait(until, waker);
+            thread::park();
+            self.busy();
+            return;
+        }
+        match until {
+            Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
+            None => thread::park(),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some((time, seat)) = &self.0 {
+            time.leave(*seat);
+        }
+    }
+}

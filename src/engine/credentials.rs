@@ -1,0 +1,260 @@
+//! The live credential of an `Api`, and its refresh: one at a time, for everybody.
+
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::auth::{Auth, Hook, Kind};
+use crate::error::{BoxError, Error, ErrorKind, Mistake};
+use crate::sync::lock;
+
+#[derive(Debug)]
+pub(crate) struct Credentials(Mutex<State>);
+
+struct State {
+    /// As set. What goes out lies in `current`: the same, or what the hook has made.
+    auth: Auth,
+    current: Auth,
+    /// Grows with each new credential.
+    generation: u64,
+    stale_at: Option<Instant>,
+    running: bool,
+    waiters: Vec<Waker>,
+    failures: u64,
+    failure: Option<Arc<BoxError>>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.auth.fmt(f)
+    }
+}
+
+/// What a call needs to know before it is sent.
+pub(crate) enum Standing {
+    Good,
+    /// The credential has to be made first.
+    Stale(u64),
+}
+
+impl Credentials {
+    pub(crate) fn new(auth: Auth) -> Credentials {
+        Credentials(Mutex::new(State {
+            current: auth.clone(),
+            auth,
+            generation: 1,
+            stale_at: None,
+            running: false,
+            waiters: Vec::new(),
+            failures: 0,
+            failure: None,
+        }))
+    }
+
+    pub(crate) fn set(&self, auth: Auth) {
+        let mut state = lock(&self.0);
+        state.current = auth.clone();
+        state.auth = auth;
+        state.stale_at = None;
+        state.generation += 1;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn standing(&self, now: Instant) -> Result<Standing, Mistake> {
+        let state = lock(&self.0);
+        state.auth.check()?;
+        let unmade = matches!(state.current.kind, Kind::Refreshing(_));
+        if unmade || state.stale_at.is_some_and(|at| now >= at) {
+            return Ok(Standing::Stale(state.generation));
+        }
+        Ok(Standing::Good)
+    }
+
+    /// What goes out now, and its generation.
+    pub(crate) fn current(&self) -> (Auth, u64) {
+        let state = lock(&self.0);
+        (state.current.clone(), state.generation)
+    }
+
+    /// Whether a 401 to this generation can be cured: by the hook, or because a newer one is there.
+    pub(crate) fn curable(&self, generation: u64) -> bool {
+        let state = lock(&self.0);
+        state.generation > generation || matches!(state.auth.kind, Kind::Refreshing(_))
+    }
+
+    /// A refresh of whatever is older than or as old as `generation`.
+    pub(crate) fn refresh(self: &Arc<Self>, generation: u64) -> Refresh {
+        let failures = lock(&self.0).failures;
+        let credentials = self.clone();
+        Refresh { credentials, generation, failures }
+    }
+}
+
+/// A call's wait for a newer credential.
+pub(crate) struct Refresh {
+    credentials: Arc<Credentials>,
+    generation: u64,
+    failures: u64,
+}
+
+/// How a refresh stands.
+pub(crate) enum Turn {
+    Fresh,
+    /// This call is the one that runs the hook.
+    Lead(Lead),
+}
+
+impl Refresh {
+    /// `Err` means that another call runs the hook; `waker` is woken when it is done.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Result<Result<Turn, Error>, Option<Instant>> {
+        let mut state = lock(&self.credentials.0);
+        if state.generation > self.generation {
+            return Ok(Ok(Turn::Fresh));
+        }
+        if state.failures > self.failures {
+            return Ok(Err(refused(state.failure.clone())));
+        }
+        let Kind::Refreshing(hook) = &state.auth.kind else {
+            return Ok(Ok(Turn::Fresh));
+        };
+        if state.running {
+            state.waiters.push(waker.clone());
+            return Err(None);
+        }
+        let hook = hook.clone();
+        state.running = true;
+        let credentials = self.credentials.clone();
+        let generation = state.generation;
+        Ok(Ok(Turn::Lead(Lead { credentials, hook, generation })))
+    }
+}
+
+fn refused(failure: Option<Arc<BoxError>>) -> Error {
+    let error = Error::new(ErrorKind::Auth, "the refresh hook failed");
+    match failure {
+        Some(source) => error.caused_by(SharedError(source)),
+        None => error,
+    }
+}
+
+/// The right and the duty to run the hook. If it drops unused, another call takes over.
+pub(crate) struct Lead {
+    credentials: Arc<Credentials>,
+    hook: Hook,
+    generation: u64,
+}
+
+impl Lead {
+    /// Runs the hook and tells everybody; `now` is asked when it is done.
+    pub(crate) fn run(self, now: impl Fn() -> Instant) -> Result<(), Error> {
+        let made = (self.hook)().and_then(|auth| match auth.kind {
+            Kind::Refreshing(_) => Err("the hook gave another hook".into()),
+            Kind::Invalid(mistake) => Err(Error::from(mistake).into()),
+            _ => Ok(auth),
+        });
+        let mut state = lock(&self.credentials.0);
+        match made {
+            // Somebody has set another credential meanwhile; that one counts.
+            _ if state.generation > self.generation => Ok(()),
+            Ok(auth) => {
+                state.stale_at = auth.expires_in.and_then(|life| now().checked_add(life / 10 * 9));
+                state.current = auth;
+                state.generation += 1;
+                Ok(())
+            }
+            Err(error) => {
+                state.failures += 1;
+                state.failure = Some(Arc::new(error));
+                Err(refused(state.failure.clone()))
+            }
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        let mut state = lock(&self.credentials.0);
+        state.running = false;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// One failure of the hook is the source of many errors.
+#[derive(Debug)]
+struct SharedError(Arc<BoxError>);
+
+impl std::fmt::Display for SharedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for SharedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use std::time::Duration;
+
+    fn counting() -> (Arc<AtomicU32>, Auth) {
+        let count = Arc::new(AtomicU32::new(0));
+        let seen = count.clone();
+        let auth = Auth::refreshing(move || {
+            let n = seen.fetch_add(1, SeqCst);
+            Ok::<_, Error>(Auth::bearer(format!("t{n}")).expires_in(Duration::from_secs(100)))
+        });
+        (count, auth)
+    }
+
+    fn lead(refresh: &mut Refresh) -> Option<Lead> {
+        match refresh.poll(Waker::noop()) {
+            Ok(Ok(Turn::Lead(lead))) => Some(lead),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn one_leads_and_the_others_profit() {
+        let now = Instant::now();
+        let (count, auth) = counting();
+        let credentials = Arc::new(Credentials::new(auth));
+        let Ok(Standing::Stale(generation)) = credentials.standing(now) else { panic!("unmade") };
+        let mut waits: Vec<_> = (0..50).map(|_| credentials.refresh(generation)).collect();
+        let leading = lead(&mut waits[0]).expect("the first leads");
+        assert!(waits[1..].iter_mut().all(|wait| wait.poll(Waker::noop()).is_err()));
+        leading.run(|| now).unwrap();
+        assert!(waits.iter_mut().all(|w| matches!(w.poll(Waker::noop()), Ok(Ok(Turn::Fresh)))));
+        assert_eq!(count.load(SeqCst), 1);
+        assert!(matches!(credentials.standing(now), Ok(Standing::Good)));
+        let later = now + Duration::from_secs(90);
+        assert!(matches!(credentials.standing(later), Ok(Standing::Stale(_))));
+    }
+
+    #[test]
+    fn a_dropped_leader_is_followed_by_another() {
+        let credentials = Arc::new(Credentials::new(counting().1));
+        let (mut one, mut two) = (credentials.refresh(1), credentials.refresh(1));
+        drop(lead(&mut one));
+        assert!(lead(&mut two).is_some());
+    }
+
+    #[test]
+    fn a_failure_is_everybodys_and_the_next_call_tries_again() {
+        let credentials = Arc::new(Credentials::new(Auth::refreshing(|| Err::<Auth, _>("down"))));
+        let (mut one, mut two) = (credentials.refresh(1), credentials.refresh(1));
+        let leading = lead(&mut one).unwrap();
+        assert!(two.poll(Waker::noop()).is_err());
+        assert!(leading.run(Instant::now).is_err());
+        assert!(matches!(two.poll(Waker::noop()), Ok(Err(_))));
+        assert!(lead(&mut credentials.refresh(1)).is_some());
+    }
+}

@@ -1,0 +1,244 @@
+//! Takes the body of a response in: undoes codings, keeps the limits.
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use http::{Method, Response, StatusCode};
+
+use super::coding::{Coding, Decoder};
+use crate::error::ErrorKind;
+use crate::transport::Failure;
+
+/// Bytes of a body nobody will read that are worth reading to keep the connection.
+const DRAINED: usize = 64 << 10;
+
+/// Codings one upon another that are undone; more is an attack.
+const STACKED: usize = 4;
+
+/// A response as the engine judges it: its body within limits and decoded.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// What the engine wants of a body, known once the head is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All of it, or an error.
+    Whole(usize),
+    /// The beginning, as evidence; the rest is let go.
+    Some(usize),
+    /// Nothing: a redirect's.
+    None,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    reply: Reply,
+    wanted: Wanted,
+    decoder: Option<Decoder>,
+    kept: Vec<u8>,
+    /// Raw bytes seen after enough was kept.
+    drained: usize,
+}
+
+impl Inbox {
+    pub(crate) fn new(
+        head: Response<()>,
+        method: &Method,
+        wanted: Wanted,
+        asked_for: &[Coding],
+    ) -> Result<Inbox, Failure> {
+        let (mut parts, ()) = head.into_parts();
+        let bodiless = method == Method::HEAD || parts.status == StatusCode::NO_CONTENT;
+        let mut decoder = None;
+        if !bodiless && wanted != Wanted::None {
+            if let Some(codings) = codings(&parts.headers, asked_for)? {
+                decoder = Some(Decoder::new(&codings));
+                parts.headers.remove(CONTENT_ENCODING);
+                parts.headers.remove(CONTENT_LENGTH);
+            }
+        }
+        if let Wanted::Whole(most) = wanted {
+            let length = length(&parts.headers).filter(|_| !bodiless);
+            if decoder.is_none() && length.is_some_and(|length| length > most as u64) {
+                return Err(too_large(most));
+            }
+        }
+        let (status, headers) = (parts.status, parts.headers);
+        let body = Bytes::new();
+        let reply = Reply { status, headers, body };
+        let (kept, drained) = (Vec::new(), 0);
+        Ok(Inbox { reply, wanted, decoder, kept, drained })
+    }
+
+    /// Takes a piece in that is already shared; a body of one piece is not copied.
+    pub(crate) fn push_bytes(&mut self, piece: Bytes) -> Result<bool, Failure> {
+        let fits = piece.len() <= self.wanted.limit();
+        if self.decoder.is_none() && self.is_empty() && fits && !piece.is_empty() {
+            self.reply.body = piece;
+            return Ok(true);
+        }
+        self.push(&piece)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.reply.body.is_empty()
+    }
+
+    /// Takes a piece in. `Ok(false)` says that no more is wanted, and the
+    /// connection is not worth the rest.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<bool, Failure> {
+        if !self.reply.body.is_empty() {
+            self.kept.extend_from_slice(&std::mem::take(&mut self.reply.body));
+        }
+        let most = self.wanted.limit();
+        if self.kept.len() >= most && !matches!(self.wanted, Wanted::Whole(_)) {
+            self.drained += piece.len();
+            return Ok(self.drained <= DRAINED);
+        }
+        match &mut self.decoder {
+            // One byte above the limit tells a body that is too large from one that just fits.
+            Some(decoder) => decoder.push(piece, &mut self.kept, most.saturating_add(1))?,
+            None => {
+                let room = most.saturating_add(1) - self.kept.len();
+                self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
+            }
+        }
+        match self.wanted {
+            Wanted::Whole(most) if self.kept.len() > most => Err(too_large(most)),
+            _ => Ok(true),
+        }
+    }
+
+    /// The body is complete.
+    pub(crate) fn finish(mut self) -> Result<Reply, Failure> {
+        let most = self.wanted.limit();
+        if let Some(decoder) = self.decoder {
+            // The end of a body of which only the beginning was wanted may never have been decoded.
+            if self.kept.len() <= most {
+                let done = decoder.finish(&mut self.kept, most.saturating_add(1));
+                if matches!(self.wanted, Wanted::Whole(_)) {
+                    done?;
+                }
+            }
+        }
+        if self.kept.len() > most {
+            if let Wanted::Whole(most) = self.wanted {
+                return Err(too_large(most));
+            }
+            self.kept.truncate(most);
+        }
+        if self.reply.body.is_empty() {
+            self.reply.body = self.kept.into();
+        }
+        Ok(self.reply)
+    }
+
+    /// The body was not read to its end, for what is there is enough.
+    pub(crate) fn cut(mut self) -> Reply {
+        self.kept.truncate(self.wanted.limit());
+        if self.reply.body.is_empty() {
+            self.reply.body = self.kept.into();
+        }
+        self.reply
+    }
+}
+
+impl Wanted {
+    fn limit(self) -> usize {
+        match self {
+            Wanted::Whole(most) | Wanted::Some(most) => most,
+            Wanted::None => 0,
+        }
+    }
+}
+
+fn too_large(most: usize) -> Failure {
+    Failure::new(ErrorKind::BodyTooLarge, format!("more than {most} bytes"))
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The codings to undo, in the order they were applied. `None` where there are
+/// none, or one that was not asked for: that body is handed over as it is.
+fn codings(headers: &HeaderMap, asked_for: &[Coding]) -> Result<Option<Vec<Coding>>, Failure> {
+    let mut found = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let Ok(value) = value.to_str() else { return Ok(None) };
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if name.eq_ignore_ascii_case("identity") {
+                continue;
+            }
+            match Coding::named(name).filter(|coding| asked_for.contains(coding)) {
+                Some(coding) => found.push(coding),
+                None => return Ok(None),
+            }
+        }
+    }
+    if found.len() > STACKED {
+        return Err(Failure::new(ErrorKind::Decode, "too many codings one upon another").lasting());
+    }
+    Ok(Some(found).filter(|found| !found.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbox(wanted: Wanted, fields: &[(&'static str, &'static str)]) -> Result<Inbox, Failure> {
+        let mut head = Response::new(());
+        for (name, value) in fields {
+            head.headers_mut().append(*name, value.parse().unwrap());
+        }
+        Inbox::new(head, &Method::GET, wanted, &[])
+    }
+
+    #[test]
+    fn a_whole_body_keeps_its_limit_to_the_byte() {
+        for (size, fits) in [(9, true), (10, true), (11, false)] {
+            for chunk in [1, 4, 100] {
+                let mut inbox = inbox(Wanted::Whole(10), &[]).unwrap();
+                let body = vec![7u8; size];
+                let pushed: Result<Vec<bool>, _> = body.chunks(chunk).map(|c| inbox.push(c)).collect();
+                let result = pushed.and_then(|_| inbox.finish());
+                assert_eq!(result.is_ok(), fits, "{size} in {chunk}");
+            }
+        }
+        assert!(inbox(Wanted::Whole(10), &[("content-length", "11")]).is_err());
+        assert!(inbox(Wanted::Some(10), &[("content-length", "11")]).is_ok());
+    }
+
+    #[test]
+    fn evidence_is_cut_and_the_rest_drained_up_to_a_point() {
+        let mut inbox = inbox(Wanted::Some(10), &[]).unwrap();
+        assert!(inbox.push(&[1; 20]).unwrap());
+        assert!(inbox.push(&[1; 1000]).unwrap());
+        assert!(!inbox.push(&[1; DRAINED]).unwrap());
+        assert_eq!(inbox.cut().body.len(), 10);
+    }
+
+    #[test]
+    fn one_shared_piece_is_kept_as_it_is_and_two_are_joined() {
+        let piece = Bytes::from(vec![1, 2, 3]);
+        let mut one = inbox(Wanted::Whole(10), &[]).unwrap();
+        one.push_bytes(piece.clone()).unwrap();
+        assert_eq!(one.finish().unwrap().body.as_ptr(), piece.as_ptr());
+        let mut two = inbox(Wanted::Whole(10), &[]).unwrap();
+        two.push_bytes(piece.clone()).unwrap();
+        two.push_bytes(piece).unwrap();
+        assert_eq!(two.finish().unwrap().body, [1, 2, 3, 1, 2, 3][..]);
+    }
+
+    #[test]
+    fn what_was_not_asked_for_stays_as_it_is() {
+        let mut raw = inbox(Wanted::Whole(10), &[("content-encoding", "br")]).unwrap();
+        raw.push(b"raw").unwrap();
+        let reply = raw.finish().unwrap();
+        assert_eq!(reply.body, "raw");
+        assert!(reply.headers.contains_key("content-encoding"));
+    }
+}

@@ -1,0 +1,376 @@
+//! One call as a step machine: it decides, a driver does.
+//!
+//! Nothing here reads a clock, opens a socket or starts a thread. A driver
+//! takes a [`Step`], does it in its own colour, and says what came of it:
+//!
+//! ```text
+//! begin -> Refresh -> refreshed -.
+//!       -> Acquire -> admitted --+-> Send -> received -> Done
+//!       ^                                  |
+//!       '------- woken <- Sleep <----------'
+//! ```
+
+pub(crate) mod budget;
+pub(crate) mod coding;
+pub(crate) mod credentials;
+pub(crate) mod gate;
+pub(crate) mod inbox;
+mod judge;
+mod outgoing;
+mod redirect;
+pub(crate) mod wait;
+
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+
+use crate::api::Api;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Mistake, Phase, Sent};
+use crate::request::Request;
+use crate::response::Response;
+use crate::sync::lock;
+use crate::trace::{Attempt, Cause};
+use crate::transport::{Exchange, Failure};
+use crate::url::Url;
+
+use credentials::{Refresh, Standing};
+use gate::{Admit, Permit};
+use inbox::Reply;
+pub(crate) use outgoing::Outgoing;
+
+/// Bytes kept of the body of a response that was judged a failure.
+pub(crate) const EVIDENCE: usize = 8 << 10;
+
+/// What a driver has to do next.
+pub(crate) enum Step {
+    /// Wait for a newer credential, or make it; then `refreshed`.
+    Refresh(Refresh),
+    /// Wait for admission; then `admitted`.
+    Acquire(Admit),
+    /// Send, and take the response in; then `received`.
+    Send(Box<Outgoing>),
+    /// Wait until then; then `woken`.
+    Sleep(Instant),
+    Done(Result<Response, Error>),
+}
+
+/// Where the next request goes, and with what.
+struct Hop {
+    method: Method,
+    url: Url,
+    /// Under the API's base ever since the first request: the credential and
+    /// the API's own headers go along.
+    trusted: bool,
+    /// Never sent elsewhere by a redirect: the request's headers go along.
+    at_home: bool,
+    /// The body goes along.
+    carries: bool,
+}
+
+/// What a call is bound by besides its own settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bounds {
+    /// The deadline of the batch it belongs to.
+    pub(crate) until: Option<Instant>,
+    pub(crate) cancel: Option<Cancel>,
+}
+
+pub(crate) struct Call {
+    api: Api,
+    request: Request,
+    bounds: Bounds,
+    hop: Option<Hop>,
+    random: fastrand::Rng,
+    /// When the call began, moved on by the time it spent at the gate.
+    started: Instant,
+    began: Instant,
+    /// When the step at hand began.
+    since: Instant,
+    tries: u32,
+    cause: Cause,
+    waited: Duration,
+    permit: Option<Permit>,
+    generation: u64,
+    replayed: bool,
+    resent: bool,
+    history: Vec<Url>,
+    trace: Vec<Attempt>,
+}
+
+impl Call {
+    pub(crate) fn new(api: &Api, request: Request, bounds: Bounds, now: Instant) -> Call {
+        let random = api.random(request.retry.as_ref());
+        Call {
+            api: api.clone(),
+            request,
+            bounds,
+            hop: None,
+            random,
+            started: now,
+            began: now,
+            since: now,
+            tries: 1,
+            cause: Cause::First,
+            waited: Duration::ZERO,
+            permit: None,
+            generation: 0,
+            replayed: false,
+            resent: false,
+            history: Vec::new(),
+            trace: Vec::new(),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, now: Instant) -> Step {
+        match self.prepare() {
+            Ok(hop) => self.hop = Some(hop),
+            Err(mistake) => return Step::Done(Err(self.named(Error::from(mistake)))),
+        }
+        lock(&self.api.shared().budget).count_call(now);
+        self.admission(now)
+    }
+
+    /// Checks what can be checked before anything is sent.
+    fn prepare(&mut self) -> Result<Hop, Mistake> {
+        if let Some(mistake) = self.request.mistake.take() {
+            return Err(mistake);
+        }
+        let base = self.api.base();
+        let parsed = if self.request.absolute {
+            Url::parse(&self.request.target)
+        } else {
+            base.join(&self.request.target)
+        };
+        let wrong = |error: crate::url::UrlError| Mistake::new("URL", error.as_str());
+        let mut url = parsed.map_err(wrong)?;
+        if !self.request.query.is_empty() {
+            url.append_query(&self.request.query).map_err(wrong)?;
+        }
+        self.api.gates().check(self.request.cost)?;
+        if self.api.keys() && !self.request.is_idempotent() {
+            self.request = std::mem::replace(&mut self.request, Request::get(""))
+                .idempotency_key(self.api.fresh_key());
+        }
+        Ok(Hop {
+            method: self.request.method.clone(),
+            trusted: !self.request.absolute,
+            at_home: true,
+            carries: true,
+            url,
+        })
+    }
+
+    /// A good credential first, then a place.
+    fn admission(&mut self, now: Instant) -> Step {
+        self.since = now;
+        if self.hop().trusted {
+            match self.api.credentials().standing(now) {
+                Ok(Standing::Good) => {}
+                Ok(Standing::Stale(generation)) => {
+                    return Step::Refresh(self.api.credentials().refresh(generation));
+                }
+                Err(mistake) => return self.fail(mistake.into(), now),
+            }
+        }
+        let limit = now + self.api.timeouts().queue;
+        let until = self.bounds.until.map_or(limit, |at| at.min(limit));
+        Step::Acquire(self.api.gates().ask(self.request.cost, until))
+    }
+
+    pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
+        match result {
+            Ok(()) => self.admission(now),
+            Err(error) => self.fail(error, now),
+        }
+    }
+
+    pub(crate) fn admitted(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
+        self.started += now.saturating_duration_since(self.since);
+        match result {
+            Ok(permit) => {
+                self.permit = Some(permit);
+                self.send(now)
+            }
+            Err(_) if self.bounds.until.is_some_and(|at| now >= at) => self.out_of_time(now),
+            Err(error) => self.fail(error, now),
+        }
+    }
+
+    fn out_of_time(&mut self, now: Instant) -> Step {
+        self.fail(Error::new(ErrorKind::Timeout(Phase::Total), ""), now)
+    }
+
+    /// When the call must be over: its own limit, or its batch's deadline.
+    fn end(&self) -> Instant {
+        let end = self.started + self.request.timeout.unwrap_or(self.api.timeouts().total);
+        self.bounds.until.map_or(end, |at| at.min(end))
+    }
+
+    fn send(&mut self, now: Instant) -> Step {
+        self.since = now;
+        let end = self.end();
+        if now >= end {
+            return self.out_of_time(now);
+        }
+        let cancel = self.bounds.cancel.clone();
+        let clock = self.api.clock().clone();
+        let exchange = Exchange::new(clock, now, *self.api.timeouts(), end, cancel);
+        let mut auth = None;
+        if self.hop().trusted {
+            // Asked again: it may have been rotated while the call waited.
+            let (current, generation) = self.api.credentials().current();
+            self.generation = generation;
+            auth = Some(current);
+        }
+        match outgoing::build(&self.api, &self.request, self.hop(), auth, exchange) {
+            Ok(outgoing) => Step::Send(Box::new(outgoing)),
+            Err(mistake) => self.fail(mistake.into(), now),
+        }
+    }
+
+    pub(crate) fn received(
+        &mut self,
+        exchange: &Exchange,
+        result: Result<Reply, Failure>,
+        now: Instant,
+    ) -> Step {
+        self.trace.push(Attempt {
+            cause: self.cause,
+            outcome: result.as_ref().map(|reply| reply.status).map_err(|failure| failure.kind),
+            waited: std::mem::take(&mut self.waited),
+            took: now.saturating_duration_since(self.since),
+            reused: exchange.reused(),
+        });
+        match result {
+            Ok(reply) => self.answered(reply, now),
+            Err(failure) => self.failed(exchange, failure, now),
+        }
+    }
+
+    fn failed(&mut self, exchange: &Exchange, mut failure: Failure, now: Instant) -> Step {
+        failure.sent.get_or_insert_with(|| exchange.sent());
+        let died = matches!(failure.kind, ErrorKind::Closed | ErrorKind::Truncated);
+        let stale = died && exchange.reused() && exchange.untouched();
+        let harmless = self.request.is_idempotent() || failure.sent == Some(Sent::No);
+        if stale && harmless && !self.resent {
+            self.resent = true;
+            self.cause = Cause::Resend;
+            return self.send(now);
+        }
+        let lasting = failure.lasting;
+        let error = self.named(failure.into_error());
+        self.permit = None;
+        if lasting { self.end_with(Err(error), now) } else { self.retry(error, now) }
+    }
+
+    fn answered(&mut self, reply: Reply, now: Instant) -> Step {
+        let redirected = match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
+            Ok(next) => next,
+            Err(error) => {
+                let error = self.named(error);
+                return self.end_with(Err(error), now);
+            }
+        };
+        if let Some(next) = redirected {
+            self.permit = None;
+            self.cause = Cause::Redirect;
+            self.resent = false;
+            let last = self.hop.replace(next).map(|hop| hop.url);
+            self.history.extend(last);
+            return self.admission(now);
+        }
+        let denied = reply.status == StatusCode::UNAUTHORIZED && self.hop().trusted;
+        if denied && !self.replayed && self.api.credentials().curable(self.generation) {
+            self.permit = None;
+            self.replayed = true;
+            self.cause = Cause::Refresh;
+            return Step::Refresh(self.api.credentials().refresh(self.generation));
+        }
+        let wall = self.api.clock().wall();
+        let asked = wait::asked(&reply.headers, wall);
+        if let Some(permit) = self.permit.take() {
+            match (reply.status.as_u16(), asked) {
+                // What nobody can wait for closes nothing: the calls fail by themselves.
+                (429 | 503, Some(wait)) if wait < Duration::from_secs(24 * 3600) => {
+                    permit.rejected(now, wait);
+                }
+                (429 | 503, _) => {}
+                _ => permit.served(now),
+            }
+        }
+        let (url, method) = (self.hop().url.clone(), self.hop().method.clone());
+        let (trace, history) = (std::mem::take(&mut self.trace), self.history.clone());
+        match judge::judge(&self.api, &self.request, method, url, reply, trace, history) {
+            Ok(response) => self.end_with(Ok(response), now),
+            Err(error) => {
+                self.trace = error.response().map_or(Vec::new(), |r| r.attempts().to_vec());
+                self.retry(error.retry_later(asked), now)
+            }
+        }
+    }
+
+    /// Tries again, if that is safe, worth it, allowed and in time.
+    fn retry(&mut self, error: Error, now: Instant) -> Step {
+        let policy = self.request.retry.as_ref().unwrap_or(self.api.retry());
+        let safe = self.request.is_idempotent() || error.sent() == Sent::No;
+        if self.tries >= policy.attempts || !safe || !policy.worth(&error) {
+            return self.end_with(Err(error), now);
+        }
+        // A server that asks for no wait at all still gets a breath.
+        let asked = error.retry_after().filter(|wait| !wait.is_zero());
+        let wait = match asked {
+            Some(wait) => wait,
+            None => {
+                let bound = policy.base.saturating_mul(1 << (self.tries - 1).min(20)).min(policy.cap);
+                bound.mul_f64(self.random.f64())
+            }
+        };
+        let left = self.end().saturating_duration_since(now);
+        if wait >= left {
+            return self.end_with(Err(error), now);
+        }
+        let share = self.api.retry().budget;
+        if asked.is_none() && !lock(&self.api.shared().budget).take(share, now) {
+            return self.end_with(Err(error), now);
+        }
+        self.tries += 1;
+        self.cause = Cause::Retry;
+        self.resent = false;
+        self.since = now;
+        Step::Sleep(now + wait)
+    }
+
+    pub(crate) fn woken(&mut self, now: Instant) -> Step {
+        self.waited = now.saturating_duration_since(self.since);
+        self.admission(now)
+    }
+
+    /// The caller has cancelled the call.
+    pub(crate) fn cancelled(&mut self, now: Instant) -> Step {
+        self.fail(Error::new(ErrorKind::Cancelled, ""), now)
+    }
+
+    fn fail(&mut self, error: Error, now: Instant) -> Step {
+        let error = self.named(error);
+        self.end_with(Err(error), now)
+    }
+
+    fn end_with(&mut self, result: Result<Response, Error>, now: Instant) -> Step {
+        self.permit = None;
+        let took = now.saturating_duration_since(self.began);
+        let trace = std::mem::take(&mut self.trace);
+        Step::Done(result.map_err(|error| error.after(trace, took)))
+    }
+
+    fn named(&self, error: Error) -> Error {
+        match &self.hop {
+            Some(hop) => error.of(&hop.method, hop.url.redacted()),
+            None => error,
+        }
+    }
+
+    fn hop(&self) -> &Hop {
+        self.hop.as_ref().expect("set when the call began")
+    }
+}

@@ -1,0 +1,99 @@
+//! A request as it goes to the transport.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response};
+
+use super::Hop;
+use super::coding::{Coding, OFFERED};
+use super::inbox::{Inbox, Wanted};
+use super::redirect;
+use super::EVIDENCE;
+use crate::api::Api;
+use crate::auth::{Auth, Kind};
+use crate::body::Body;
+use crate::error::Mistake;
+use crate::request::Request;
+use crate::transport::{Exchange, Failure};
+use crate::url;
+
+pub(crate) struct Outgoing {
+    pub(crate) request: http::Request<Body>,
+    pub(crate) exchange: Exchange,
+    method: Method,
+    follows: bool,
+    accepted: Vec<u16>,
+    codings: Vec<Coding>,
+    max_body: usize,
+}
+
+impl Outgoing {
+    /// Where the body goes, now that the head is there.
+    pub(crate) fn inbox(&self, head: Response<()>) -> Result<Inbox, Failure> {
+        let status = head.status();
+        let wanted = if self.follows && redirect::is_redirect(&head) {
+            Wanted::None
+        } else if status.is_success() || self.accepted.contains(&status.as_u16()) {
+            Wanted::Whole(self.max_body)
+        } else {
+            Wanted::Some(EVIDENCE)
+        };
+        Inbox::new(head, &self.method, wanted, &self.codings)
+    }
+}
+
+pub(super) fn build(
+    api: &Api,
+    request: &Request,
+    hop: &Hop,
+    auth: Option<Auth>,
+    exchange: Exchange,
+) -> Result<Outgoing, Mistake> {
+    let mut url = hop.url.clone();
+    let mut headers = redirect::passed_on(hop.trusted, api.headers());
+    headers.extend(redirect::passed_on(hop.at_home, &request.headers));
+    if !hop.carries {
+        redirect::strip_content(&mut headers);
+    }
+    match auth.map(|auth| auth.kind) {
+        Some(Kind::Header(name, value)) => drop(headers.insert(name, value)),
+        Some(Kind::Query(name, secret)) => {
+            let mut pair = String::new();
+            url::push_query(&mut pair, &name, secret.expose());
+            url.append_query(&pair).map_err(|e| Mistake::new("URL", e.as_str()))?;
+        }
+        _ => {}
+    }
+    let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
+    let codings = complete(&mut headers, &hop.method, &body);
+    let mut out = http::Request::new(body);
+    *out.method_mut() = hop.method.clone();
+    *out.uri_mut() = url.to_uri();
+    *out.headers_mut() = headers;
+    Ok(Outgoing {
+        request: out,
+        exchange,
+        method: hop.method.clone(),
+        follows: request.redirects != Some(0),
+        accepted: request.accepted.clone(),
+        codings,
+        max_body: api.max_body(),
+    })
+}
+
+/// Adds what every request has; gives the codings it asks for.
+fn complete(headers: &mut HeaderMap, method: &Method, body: &Body) -> Vec<Coding> {
+    let mut default = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    default(header::USER_AGENT, concat!("duocall/", env!("CARGO_PKG_VERSION")));
+    default(header::ACCEPT, "*/*");
+    if !OFFERED.is_empty() {
+        default(header::ACCEPT_ENCODING, "gzip, deflate");
+    }
+    let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    if expects_body || !body.is_empty() {
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
+    }
+    let asked = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    asked.map(Coding::listed).unwrap_or_default()
+}

@@ -1,0 +1,178 @@
+//! A whole response.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+use http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind};
+use crate::request::Fields;
+use crate::trace::Attempt;
+use crate::url::Url;
+
+/// A response with its body read, decoded and within the API's limit.
+///
+/// Clones share everything.
+#[derive(Clone)]
+pub struct Response(Arc<Inner>);
+
+#[derive(Clone)]
+pub(crate) struct Inner {
+    pub(crate) method: Method,
+    pub(crate) status: StatusCode,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) history: Vec<Url>,
+    /// The credential that went out, to keep it out of messages that quote the body.
+    pub(crate) canary: Option<Arc<str>>,
+}
+
+impl Response {
+    pub(crate) fn new(inner: Inner) -> Response {
+        Response(Arc::new(inner))
+    }
+
+    /// The same response with at most `most` bytes of its body.
+    pub(crate) fn shortened(self, most: usize) -> Response {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.body.truncate(most);
+        Response(Arc::new(inner))
+    }
+
+    pub(crate) fn with_attempts(self, attempts: Vec<Attempt>) -> Response {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.attempts = attempts;
+        Response(Arc::new(inner))
+    }
+
+    /// The method of the last request.
+    pub fn method(&self) -> &Method {
+        &self.0.method
+    }
+
+    /// The status code.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The header fields. Those of a coding that was undone (`Content-Encoding`,
+    /// and the `Content-Length` before it) are gone.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// The value of the first field of that name, if it is visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.headers.get(name)?.to_str().ok()
+    }
+
+    /// The URL that answered, after redirects, with its query.
+    pub fn url(&self) -> &str {
+        self.0.url.as_str()
+    }
+
+    pub(crate) fn parsed_url(&self) -> &Url {
+        &self.0.url
+    }
+
+    pub(crate) fn redacted_url(&self) -> String {
+        self.0.url.redacted()
+    }
+
+    /// The URLs that redirected here, first to last.
+    pub fn history(&self) -> impl Iterator<Item = &str> {
+        self.0.history.iter().map(Url::as_str)
+    }
+
+    /// Every request that went out for this call, in order, and what it met.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.0.attempts
+    }
+
+    /// The body, exactly.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.body
+    }
+
+    /// The body, to keep without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.body.clone()
+    }
+
+    /// The body as text: UTF-8, without a byte order mark.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Decode`] when it is not UTF-8. [`text_lossy`](Response::text_lossy) has no errors.
+    pub fn text(&self) -> Result<String, Error> {
+        match std::str::from_utf8(self.unmarked()) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => {
+                let detail = format!("not UTF-8 at byte {}", error.valid_up_to());
+                Err(self.unreadable(detail).caused_by(error))
+            }
+        }
+    }
+
+    /// The body as text, with U+FFFD for what is not UTF-8.
+    pub fn text_lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.unmarked())
+    }
+
+    /// Whether the body has this text in it.
+    pub fn text_contains(&self, text: &str) -> bool {
+        let body = self.bytes();
+        text.is_empty() || body.windows(text.len()).any(|part| part == text.as_bytes())
+    }
+
+    /// The body read from JSON (RFC 8259), a UTF-8 byte order mark let by.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Decode`], with line and column, when it is not JSON or not of that shape.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(self.unmarked()).map_err(|error| {
+            // The message may quote the body, and the body the credential; the error itself is not kept.
+            let mut text = error.to_string();
+            if let Some(canary) = &self.0.canary {
+                text = text.replace(&**canary, "***");
+            }
+            self.unreadable(format!("{text}, in {} bytes{}", self.bytes().len(), self.labelled()))
+        })
+    }
+
+    fn labelled(&self) -> String {
+        match self.header("content-type") {
+            Some(label) if label.len() <= 80 => format!(" of {label}"),
+            _ => String::new(),
+        }
+    }
+
+    fn unmarked(&self) -> &[u8] {
+        let body = self.bytes();
+        body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
+    }
+
+    fn unreadable(&self, detail: String) -> Error {
+        let kept = self.clone().shortened(crate::engine::EVIDENCE);
+        Error::new(ErrorKind::Decode, detail)
+            .of_response(kept)
+            .after(self.0.attempts.clone(), std::time::Duration::ZERO)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("method", self.method())
+            .field("url", &self.redacted_url())
+            .field("status", &self.status().as_u16())
+            .field("headers", &Fields(self.headers()))
+            .field("body", &format_args!("{} bytes", self.bytes().len()))
+            .finish_non_exhaustive()
+    }
+}

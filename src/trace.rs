@@ -1,0 +1,65 @@
+//! What went out for a call, request by request.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::error::ErrorKind;
+
+/// Why a request went out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The call's first.
+    First,
+    /// The one before failed in a way worth another try.
+    Retry,
+    /// A reused connection had died before a byte of the response; sent again at no charge.
+    Resend,
+    /// The server pointed elsewhere.
+    Redirect,
+    /// The credential was refreshed.
+    Refresh,
+}
+
+/// One request of a call, and what it met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub(crate) cause: Cause,
+    pub(crate) outcome: Result<StatusCode, ErrorKind>,
+    pub(crate) waited: Duration,
+    pub(crate) took: Duration,
+    pub(crate) reused: bool,
+}
+
+impl Attempt {
+    /// Why it was sent.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// The status it met, if a whole response came.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.outcome.ok()
+    }
+
+    /// The kind of error it met, if none came.
+    pub fn error(&self) -> Option<ErrorKind> {
+        self.outcome.err()
+    }
+
+    /// How long the call backed off before it, without the time at the gate.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// How long it took, from its first byte to its last.
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Whether it went over a connection that had served before.
+    pub fn reused(&self) -> bool {
+        self.reused
+    }
+}

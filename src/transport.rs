@@ -1,0 +1,335 @@
+//! What passes between the engine and a transport.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::cancel::{Cancel, Subscription};
+use crate::clock::Clock;
+use crate::error::{BoxError, Error, ErrorKind, Phase, Sent};
+use crate::policy::Timeouts;
+
+/// Why an exchange failed, as a transport tells it.
+#[derive(Debug)]
+pub struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) detail: Cow<'static, str>,
+    pub(crate) sent: Option<Sent>,
+    pub(crate) lasting: bool,
+    pub(crate) source: Option<BoxError>,
+}
+
+impl Failure {
+    /// A failure of that kind; `detail` is a few words without secrets.
+    pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Failure {
+        Failure {
+            kind,
+            detail: detail.into(),
+            sent: None,
+            lasting: false,
+            source: None,
+        }
+    }
+
+    /// The error behind it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<BoxError>) -> Failure {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What is known of the request's way, where the transport knows better than
+    /// the exchange's record of phases and bytes.
+    #[must_use]
+    pub fn sent(mut self, sent: Sent) -> Failure {
+        self.sent = Some(sent);
+        self
+    }
+
+    /// Says that another attempt would meet the same.
+    #[must_use]
+    pub fn lasting(mut self) -> Failure {
+        self.lasting = true;
+        self
+    }
+
+    /// An I/O error in the light of the phase it happened in.
+    pub fn from_io(error: io::Error, phase: Phase) -> Failure {
+        if error.get_ref().is_some_and(|inner| inner.is::<Failure>()) {
+            let inner = error.into_inner().and_then(|inner| inner.downcast().ok());
+            return *inner.expect("checked to be a Failure");
+        }
+        let kind = match (error.kind(), phase) {
+            _ if is_exhaustion(&error) => ErrorKind::Resource,
+            (io::ErrorKind::OutOfMemory, _) => ErrorKind::Resource,
+            (_, Phase::Resolve) => ErrorKind::Dns,
+            (_, Phase::Connect) => ErrorKind::Connect,
+            (io::ErrorKind::InvalidData, Phase::Tls) => ErrorKind::Tls,
+            (_, Phase::Tls) => ErrorKind::Closed,
+            (io::ErrorKind::InvalidData, _) => ErrorKind::Protocol,
+            (_, Phase::Body) => ErrorKind::Truncated,
+            _ => ErrorKind::Closed,
+        };
+        Failure::new(kind, error.kind().to_string()).caused_by(error)
+    }
+
+    pub(crate) fn into_error(self) -> Error {
+        let sent = self.sent.unwrap_or(Sent::Maybe);
+        let error = Error::new(self.kind, self.detail).sent_as(sent);
+        match self.source {
+            Some(source) => error.caused_by(source),
+            None => error,
+        }
+    }
+}
+
+/// EMFILE and ENFILE have no `io::ErrorKind` of their own.
+fn is_exhaustion(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.detail)
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> io::Error {
+        io::Error::other(failure)
+    }
+}
+
+/// One request on its way: its limits of time, and the record of how far it came.
+///
+/// The engine makes it, the transport fills it. A transport calls
+/// [`enter`](Exchange::enter) as it goes, so that a time-out names its phase.
+#[derive(Debug)]
+pub struct Exchange {
+    clock: Clock,
+    started: Instant,
+    timeouts: Timeouts,
+    /// The end of the attempt or of the call, whichever comes first.
+    end: Instant,
+    end_phase: Phase,
+    phase: AtomicU8,
+    /// When the phase must be over, in nanoseconds since `started`.
+    due: AtomicU64,
+    wake_at: AtomicU64,
+    written: AtomicU64,
+    read: AtomicU64,
+    reused: AtomicBool,
+    cancel: Option<Cancel>,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        clock: Clock,
+        now: Instant,
+        timeouts: Timeouts,
+        total_end: Instant,
+        cancel: Option<Cancel>,
+    ) -> Exchange {
+        let attempt_end = now + timeouts.attempt;
+        let (end, end_phase) = if attempt_end < total_end {
+            (attempt_end, Phase::Attempt)
+        } else {
+            (total_end, Phase::Total)
+        };
+        let exchange = Exchange {
+            clock,
+            started: now,
+            timeouts,
+            end,
+            end_phase,
+            phase: AtomicU8::new(Phase::Resolve as u8),
+            due: AtomicU64::new(0),
+            wake_at: AtomicU64::new(u64::MAX),
+            written: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+            reused: AtomicBool::new(false),
+            cancel,
+        };
+        exchange.set_due(now, timeouts.connect);
+        exchange
+    }
+
+    /// Marks the beginning of a phase, and of its limit. `Resolve`, `Connect` and
+    /// `Tls` share the limit of the first of them; `Body` begins anew with each read.
+    pub fn enter(&self, phase: Phase) {
+        let before = self.phase();
+        self.phase.store(phase as u8, Relaxed);
+        match phase {
+            Phase::Connect | Phase::Tls if before <= Phase::Tls => {}
+            Phase::Send | Phase::Head => self.set_due(self.now(), self.timeouts.head),
+            Phase::Body => self.set_due(self.now(), self.timeouts.idle),
+            _ => self.set_due(self.now(), self.timeouts.connect),
+        }
+    }
+
+    /// The phase it is in.
+    pub fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.phase.load(Relaxed))]
+    }
+
+    /// When the phase must be over.
+    pub fn deadline(&self) -> Instant {
+        self.since_start(&self.due).min(self.end)
+    }
+
+    /// What is left of the phase.
+    ///
+    /// # Errors
+    /// The time-out, if nothing is, or the cancellation.
+    pub fn remaining(&self) -> Result<Duration, Failure> {
+        if self.is_cancelled() {
+            return Err(Failure::new(ErrorKind::Cancelled, ""));
+        }
+        match self.deadline().checked_duration_since(self.now()) {
+            Some(left) if !left.is_zero() => Ok(left),
+            _ => Err(self.timed_out()),
+        }
+    }
+
+    /// The failure to give when the limit of the phase has run out.
+    pub fn timed_out(&self) -> Failure {
+        let by_end = self.since_start(&self.due) >= self.end;
+        let phase = if by_end { self.end_phase } else { self.phase() };
+        Failure::new(ErrorKind::Timeout(phase), "").sent(match self.sent() {
+            Sent::Maybe if self.phase() >= Phase::Head => Sent::Yes,
+            sent => sent,
+        })
+    }
+
+    /// Whether the caller has cancelled the call.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
+    }
+
+    /// Wakes `waker` when the caller cancels the call, until the guard drops.
+    pub fn on_cancel(&self, waker: &Waker) -> Option<impl Drop + Send + use<>> {
+        self.cancel.as_ref().map(|cancel| -> Subscription { cancel.listen(waker) })
+    }
+
+    /// Counts bytes of the request handed to the system.
+    pub fn wrote(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Counts bytes of the response.
+    pub fn received(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Says that the connection has served before.
+    pub fn set_reused(&self, reused: bool) {
+        self.reused.store(reused, Relaxed);
+    }
+
+    /// Whether the connection has served before.
+    pub fn reused(&self) -> bool {
+        self.reused.load(Relaxed)
+    }
+
+    pub(crate) fn untouched(&self) -> bool {
+        self.read.load(Relaxed) == 0
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn cancel(&self) -> Option<&Cancel> {
+        self.cancel.as_ref()
+    }
+
+    /// Asks the async driver to poll the transport again at that time.
+    pub(crate) fn wake_at(&self, at: Instant) {
+        let nanos = at.saturating_duration_since(self.started).as_nanos();
+        self.wake_at.store(nanos as u64, Relaxed);
+    }
+
+    /// When the driver has to look again if nothing else wakes it.
+    pub(crate) fn alarm(&self) -> Instant {
+        match self.wake_at.load(Relaxed) {
+            u64::MAX => self.deadline(),
+            _ => self.deadline().min(self.since_start(&self.wake_at)),
+        }
+    }
+
+    /// How far the request came.
+    pub fn sent(&self) -> Sent {
+        if self.read.load(Relaxed) > 0 {
+            Sent::Yes
+        } else if self.written.load(Relaxed) > 0 {
+            Sent::Maybe
+        } else {
+            Sent::No
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn set_due(&self, now: Instant, limit: Duration) {
+        let due = (now + limit).saturating_duration_since(self.started);
+        self.due.store(due.as_nanos() as u64, Relaxed);
+    }
+
+    fn since_start(&self, nanos: &AtomicU64) -> Instant {
+        self.started + Duration::from_nanos(nanos.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(total: u64) -> Exchange {
+        let now = Instant::now();
+        let end = now + Duration::from_secs(total);
+        Exchange::new(Clock::default(), now, Timeouts::default(), end, None)
+    }
+
+    #[test]
+    fn connecting_has_one_limit_in_three_phases() {
+        let exchange = exchange(100);
+        let due = exchange.deadline();
+        exchange.enter(Phase::Connect);
+        exchange.enter(Phase::Tls);
+        assert_eq!(exchange.deadline(), due);
+        exchange.enter(Phase::Head);
+        assert!(exchange.deadline() > due);
+    }
+
+    #[test]
+    fn the_end_of_the_call_bounds_every_phase() {
+        let exchange = exchange(1);
+        assert_eq!(exchange.timed_out().kind, ErrorKind::Timeout(Phase::Total));
+        exchange.enter(Phase::Head);
+        assert_eq!(exchange.deadline(), exchange.end);
+    }
+
+    #[test]
+    fn what_was_sent_follows_the_bytes() {
+        let exchange = exchange(100);
+        assert_eq!(exchange.sent(), Sent::No);
+        exchange.wrote(1);
+        assert_eq!(exchange.sent(), Sent::Maybe);
+        exchange.enter(Phase::Head);
+        assert_eq!(exchange.timed_out().sent, Some(Sent::Yes));
+        exchange.received(1);
+        assert_eq!(exchange.sent(), Sent::Yes);
+    }
+}
