@@ -28,9 +28,9 @@ impl Secret {
                 Err(missing(format!("the environment variable {name} is not set")))
             }
             // The error itself would show the value.
-            Err(std::env::VarError::NotUnicode(_)) => Err(missing(format!(
-                "the environment variable {name} is not Unicode"
-            ))),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(missing(format!("the environment variable {name} is not Unicode")))
+            }
         }
     }
 
@@ -306,13 +306,21 @@ mod tests {
         };
         assert_eq!(header(Auth::token("t")), "authorization: Token t");
         assert_eq!(header(Auth::bearer("t")), "authorization: Bearer t");
-        assert_eq!(header(Auth::basic("Aladdin", "open sesame")), "authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(
+            header(Auth::basic("Aladdin", "open sesame")),
+            "authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+        );
         assert_eq!(header(Auth::header("X-Api-Key", "k")), "x-api-key: k");
     }
 
     #[test]
     fn debug_hides() {
-        let shown = format!("{:?}{:?}{:?}", Secret::from("hide"), Auth::token("hide"), Auth::query("k", "hide"));
+        let shown = format!(
+            "{:?}{:?}{:?}",
+            Secret::from("hide"),
+            Auth::token("hide"),
+            Auth::query("k", "hide")
+        );
         assert!(!shown.contains("hide"), "{shown}");
     }
 }

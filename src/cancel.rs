@@ -51,13 +51,7 @@ impl Cancel {
         self.0.done.load(Ordering::SeqCst)
     }
 
-    /// A handle that is cancelled with this one, and can be without it.
-    pub(crate) fn child(&self) -> Cancel {
-        let child = Cancel::new();
-        child.follow(self);
-        child
-    }
-
+    /// Is cancelled with `parent` from now on, and can be without it.
     pub(crate) fn follow(&self, parent: &Cancel) {
         let waker = Waker::from(Arc::new(Child(Arc::downgrade(&self.0))));
         let subscription = parent.listen(&waker);
@@ -112,18 +106,23 @@ mod tests {
     #[test]
     fn a_child_follows_and_does_not_lead() {
         let parent = Cancel::new();
-        let (one, two) = (parent.child(), parent.child());
+        let child = || {
+            let child = Cancel::new();
+            child.follow(&parent);
+            child
+        };
+        let (one, two) = (child(), child());
         one.cancel();
         assert!(!parent.is_cancelled() && !two.is_cancelled());
         parent.cancel();
         assert!(two.is_cancelled());
-        assert!(parent.child().is_cancelled());
+        assert!(child().is_cancelled());
     }
 
     #[test]
     fn dropped_children_leave_nothing_behind() {
         let parent = Cancel::new();
-        drop(parent.child());
+        Cancel::new().follow(&parent);
         assert!(lock(&parent.0.listeners).wakers.is_empty());
     }
 }

@@ -55,6 +55,10 @@ impl Seat {
         self.0.is_some()
     }
 
+    pub(crate) fn clock(&self) -> Clock {
+        Clock(self.0.as_ref().map(|(time, _)| time.clone()))
+    }
+
     pub(crate) fn waker(&self, inner: &Waker) -> Waker {
         match &self.0 {
             Some((time, seat)) => time.waker(*seat, inner),

@@ -31,7 +31,7 @@ pub enum ErrorKind {
     Timeout(Phase),
     /// The server's bytes are not HTTP.
     Protocol,
-    /// The head of the response is larger than 64 KiB, or has more than 100 fields.
+    /// The head of the response is larger than 64 KiB, or has more than 128 fields.
     HeadTooLarge,
     /// A redirect that must not be followed, or one too many.
     Redirect,

@@ -6,14 +6,25 @@
 
 mod api;
 mod auth;
+mod batch;
+#[cfg(feature = "blocking")]
+#[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]
+pub mod blocking;
 mod body;
 mod cancel;
 mod clock;
 mod endpoint;
 mod engine;
 mod error;
+#[cfg(feature = "async")]
+#[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+pub mod nonblocking;
 mod policy;
+#[cfg(feature = "pool")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
+pub mod pool;
 mod request;
+mod resolve;
 mod response;
 mod sync;
 mod tls;
@@ -23,6 +34,7 @@ mod url;
 
 pub use api::{Api, ApiBuilder};
 pub use auth::{Auth, Secret};
+pub use batch::{Batch, ErrorGroup, Progress};
 pub use body::Body;
 pub use cancel::Cancel;
 pub use endpoint::{Endpoint, Json};

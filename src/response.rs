@@ -45,12 +45,6 @@ impl Response {
         Response(Arc::new(inner))
     }
 
-    pub(crate) fn with_attempts(self, attempts: Vec<Attempt>) -> Response {
-        let mut inner = Arc::unwrap_or_clone(self.0);
-        inner.attempts = attempts;
-        Response(Arc::new(inner))
-    }
-
     /// The method of the last request.
     pub fn method(&self) -> &Method {
         &self.0.method
@@ -75,10 +69,6 @@ impl Response {
     /// The URL that answered, after redirects, with its query.
     pub fn url(&self) -> &str {
         self.0.url.as_str()
-    }
-
-    pub(crate) fn parsed_url(&self) -> &Url {
-        &self.0.url
     }
 
     pub(crate) fn redacted_url(&self) -> String {

@@ -1,8 +1,12 @@
 //! How TLS is done, the same for every transport.
 
 use std::fmt;
+use std::io;
 
-use crate::error::Mistake;
+#[cfg(not(feature = "tls"))]
+use crate::error::Sent;
+use crate::error::{ErrorKind, Mistake};
+use crate::transport::Failure;
 
 /// Settings of TLS: whom to trust, who we are.
 ///
@@ -26,6 +30,19 @@ impl Tls {
         self.backend.check()
     }
 
+    /// What an https URL meets in a build without the feature.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) fn missing(&self) -> Failure {
+        Failure::new(ErrorKind::Tls, "this build has no TLS").sent(Sent::No).lasting()
+    }
+
+    /// The client's side of a connection to `host`.
+    #[cfg(feature = "tls")]
+    pub(crate) fn client(&self, host: &str) -> Result<rustls::ClientConnection, Failure> {
+        let made = rustls::ClientConnection::new(self.rustls().clone(), server_name(host)?);
+        made.map_err(|error| imp::failure(&error))
+    }
+
     #[cfg(feature = "tls")]
     pub(crate) fn rustls(&self) -> &std::sync::Arc<rustls::ClientConfig> {
         self.backend.config.as_ref().expect("made when the API was built")
@@ -38,9 +55,26 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// The failure behind an I/O error that came through TLS.
+pub(crate) fn recognise(error: &io::Error) -> Option<Failure> {
+    imp::recognise(error)
+}
+
+#[cfg(feature = "tls")]
+pub(crate) fn server_name(host: &str) -> Result<rustls::pki_types::ServerName<'static>, Failure> {
+    let bare = host.trim_matches(['[', ']']).to_owned();
+    rustls::pki_types::ServerName::try_from(bare).map_err(|error| {
+        Failure::new(ErrorKind::Tls, "the host is no name for TLS").lasting().caused_by(error)
+    })
+}
+
 #[cfg(not(feature = "tls"))]
 mod imp {
-    use super::Mistake;
+    use super::{Failure, Mistake, io};
+
+    pub(super) fn recognise(_: &io::Error) -> Option<Failure> {
+        None
+    }
 
     #[derive(Clone, Default)]
     pub(super) struct Config;
@@ -60,7 +94,32 @@ mod imp {
     use rustls::pki_types::pem::PemObject;
     use rustls::{ClientConfig, RootCertStore};
 
-    use super::Mistake;
+    use super::{ErrorKind, Failure, Mistake, io};
+
+    pub(super) fn recognise(error: &io::Error) -> Option<Failure> {
+        Some(failure(error.get_ref()?.downcast_ref()?))
+    }
+
+    /// A failure of TLS in words. None of them is cured by another attempt.
+    pub(super) fn failure(error: &rustls::Error) -> Failure {
+        use rustls::CertificateError::*;
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
+        let detail = match error {
+            InvalidCertificate(Expired | ExpiredContext { .. }) => "the certificate has expired",
+            InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => {
+                "the certificate is not valid yet"
+            }
+            InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+                "the certificate is for another host"
+            }
+            InvalidCertificate(UnknownIssuer) => "nobody we trust has issued the certificate",
+            InvalidCertificate(_) => "the certificate is not good",
+            AlertReceived(_) => "the server refused the handshake",
+            InvalidMessage(_) => "the server does not speak TLS",
+            _ => "the handshake failed",
+        };
+        Failure::new(ErrorKind::Tls, detail).lasting().caused_by(error.clone())
+    }
 
     #[derive(Clone, Default)]
     pub(super) struct Config {

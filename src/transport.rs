@@ -26,13 +26,7 @@ pub struct Failure {
 impl Failure {
     /// A failure of that kind; `detail` is a few words without secrets.
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Failure {
-        Failure {
-            kind,
-            detail: detail.into(),
-            sent: None,
-            lasting: false,
-            source: None,
-        }
+        Failure { kind, detail: detail.into(), sent: None, lasting: false, source: None }
     }
 
     /// The error behind it.
@@ -63,18 +57,26 @@ impl Failure {
             let inner = error.into_inner().and_then(|inner| inner.downcast().ok());
             return *inner.expect("checked to be a Failure");
         }
+        Failure::of_io(&error, phase).caused_by(error)
+    }
+
+    /// The same without the error itself.
+    pub(crate) fn of_io(error: &io::Error, phase: Phase) -> Failure {
+        if let Some(failure) = crate::tls::recognise(error) {
+            return failure;
+        }
         let kind = match (error.kind(), phase) {
-            _ if is_exhaustion(&error) => ErrorKind::Resource,
+            _ if is_exhaustion(error) => ErrorKind::Resource,
             (io::ErrorKind::OutOfMemory, _) => ErrorKind::Resource,
+            (io::ErrorKind::TimedOut, phase) => ErrorKind::Timeout(phase),
             (_, Phase::Resolve) => ErrorKind::Dns,
             (_, Phase::Connect) => ErrorKind::Connect,
-            (io::ErrorKind::InvalidData, Phase::Tls) => ErrorKind::Tls,
             (_, Phase::Tls) => ErrorKind::Closed,
             (io::ErrorKind::InvalidData, _) => ErrorKind::Protocol,
             (_, Phase::Body) => ErrorKind::Truncated,
             _ => ErrorKind::Closed,
         };
-        Failure::new(kind, error.kind().to_string()).caused_by(error)
+        Failure::new(kind, error.kind().to_string())
     }
 
     pub(crate) fn into_error(self) -> Error {
@@ -199,6 +201,16 @@ impl Exchange {
             Some(left) if !left.is_zero() => Ok(left),
             _ => Err(self.timed_out()),
         }
+    }
+
+    /// The limits of the phases, for a transport that keeps them itself.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// What is left of the attempt.
+    pub fn left(&self) -> Duration {
+        self.end.saturating_duration_since(self.now())
     }
 
     /// The failure to give when the limit of the phase has run out.

@@ -15,29 +15,13 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, utf
 const MAX_LEN: usize = 65_534;
 
 /// WHATWG URL, 1.3: the special-query percent-encode set.
-const QUERY: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\'');
+const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\'');
 
 /// The path percent-encode set of the same.
-const PATH: &AsciiSet = &QUERY
-    .remove(b'\'')
-    .add(b'?')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}');
+const PATH: &AsciiSet = &QUERY.remove(b'\'').add(b'?').add(b'^').add(b'`').add(b'{').add(b'}');
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Why a URL was refused. It never holds the URL itself, which may carry a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,9 +141,7 @@ impl Url {
         if location.len() > MAX_LEN {
             return Err(UrlError::TooLong);
         }
-        let text = location
-            .trim_matches(|c| c <= ' ')
-            .replace(['\t', '\n', '\r'], "");
+        let text = location.trim_matches(|c| c <= ' ').replace(['\t', '\n', '\r'], "");
         let (head, query) = split_query(&text);
         let (https, rest) = match split_scheme(head) {
             Some((scheme, rest)) => (parse_scheme(scheme)?, rest),
@@ -370,9 +352,7 @@ fn check_caller_text(text: &str) -> Result<(), UrlError> {
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     valid.then_some((scheme, rest))
 }
 
@@ -439,16 +419,12 @@ fn parse_host(text: &str) -> Result<String, UrlError> {
     let valid = name.len() <= 253
         && name.split('.').all(|label| {
             (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         });
     // The standard's "ends in a number checker": such a host can only be an IPv4 address.
     let last = name.rsplit('.').next().unwrap_or_default();
     let numeric = last.bytes().all(|b| b.is_ascii_digit())
-        || last
-            .strip_prefix("0x")
-            .is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
     if !valid || (numeric && host.parse::<Ipv4Addr>().is_err()) {
         return Err(UrlError::Host);
     }
@@ -531,19 +507,13 @@ mod tests {
             ("https://h:443/a?b#c", "https://h/a?b"),
             ("http://h:443?x", "http://h:443/?x"),
             ("http://h:/", "http://h/"),
-            (
-                "https://my_host./é ?é '",
-                "https://my_host./%C3%A9%20?%C3%A9%20%27",
-            ),
+            ("https://my_host./é ?é '", "https://my_host./%C3%A9%20?%C3%A9%20%27"),
             ("https://h/%zz/a/./b/%2E%2e/c/..", "https://h/%zz/a/"),
             ("https://h/../..//x^", "https://h//x%5E"),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
             ("http://[0:0::1]:80/", "http://[::1]/"),
             ("http://[::FFFF:1.2.3.4]/", "http://[::ffff:102:304]/"),
-            (
-                "https://h/a:b@c?u=https://x@y",
-                "https://h/a:b@c?u=https://x@y",
-            ),
+            ("https://h/a:b@c?u=https://x@y", "https://h/a:b@c?u=https://x@y"),
         ] {
             assert_eq!(text(Url::parse(given)).as_deref(), Ok(expected), "{given}");
         }
@@ -660,17 +630,11 @@ mod tests {
     #[test]
     fn parts() {
         let url = Url::parse("http://[::1]:8080/a?b=c&d&&e=f=g").unwrap();
-        assert_eq!(
-            (url.host(), url.host_header(), url.port()),
-            ("::1", "[::1]:8080", 8080)
-        );
+        assert_eq!((url.host(), url.host_header(), url.port()), ("::1", "[::1]:8080", 8080));
         assert_eq!((url.path(), url.query()), ("/a", Some("b=c&d&&e=f=g")));
         assert_eq!(url.path_and_query(), "/a?b=c&d&&e=f=g");
         assert_eq!(url.to_string(), "http://[::1]:8080/a?b=***&***&&e=***");
-        assert_eq!(
-            format!("{url:?}"),
-            r#"Url("http://[::1]:8080/a?b=***&***&&e=***")"#
-        );
+        assert_eq!(format!("{url:?}"), r#"Url("http://[::1]:8080/a?b=***&***&&e=***")"#);
         assert!(!url.is_https());
         assert_eq!(Url::parse("https://h/?").unwrap().query(), Some(""));
         assert_eq!(Url::parse("https://h").unwrap().port(), 443);
@@ -690,10 +654,7 @@ mod tests {
             ("https://h.e/v1/a", false, false),
         ] {
             let other = Url::parse(other).unwrap();
-            assert_eq!(
-                (other.same_origin(&base), other.within(&base)),
-                (same_origin, within)
-            );
+            assert_eq!((other.same_origin(&base), other.within(&base)), (same_origin, within));
         }
         // A base without a trailing slash still ends at a segment.
         let base = Url::parse("https://h/v1").unwrap();
@@ -703,10 +664,7 @@ mod tests {
 
     #[test]
     fn encoding() {
-        assert_eq!(
-            encode_segment("a/b ~%é").as_deref(),
-            Ok("a%2Fb%20~%25%C3%A9")
-        );
+        assert_eq!(encode_segment("a/b ~%é").as_deref(), Ok("a%2Fb%20~%25%C3%A9"));
         assert_eq!(encode_segment(""), Err(UrlError::Empty));
         assert_eq!(encode_segment("."), Err(UrlError::LeavesBase));
         assert_eq!(encode_segment(".."), Err(UrlError::LeavesBase));
@@ -720,10 +678,7 @@ mod tests {
             assert_eq!(url.append_query("a=1"), Ok(()));
             assert_eq!(url.append_query("b=#"), Ok(()));
             assert_eq!(url.as_str(), "https://h/?a=1&b=%23");
-            assert_eq!(
-                url.append_query(&"c".repeat(MAX_LEN)),
-                Err(UrlError::TooLong)
-            );
+            assert_eq!(url.append_query(&"c".repeat(MAX_LEN)), Err(UrlError::TooLong));
             assert_eq!(url.to_uri().to_string(), "https://h/?a=1&b=%23");
         }
     }
@@ -745,11 +700,8 @@ mod oracle {
         "..", ".", "%2e", "%2E", "%2f", "%5c", "%00", "%25", "%zz", "%", " ", "\t", "\n", "\r", "\0",
         "\x7f", "\u{85}", "\u{a0}", "^", "|", "\"", "'", "`", "{", "<", "=", "&",
     ];
-    const BASES: &[&str] = &[
-        "https://api.example.com/v1/",
-        "http://h:8080/a/b?q",
-        "https://[::1]/",
-    ];
+    const BASES: &[&str] =
+        &["https://api.example.com/v1/", "http://h:8080/a/b?q", "https://[::1]/"];
 
     fn hostile() -> impl Strategy<Value = String> {
         let other = any::<char>().prop_map(String::from);
@@ -770,17 +722,13 @@ mod oracle {
         url.set_username("").ok()?;
         url.set_password(None).ok()?;
         let path = url.path().replace('^', "%5E");
-        let query = url
-            .query()
-            .map_or(String::new(), |query| format!("?{query}"));
+        let query = url.query().map_or(String::new(), |query| format!("?{query}"));
         Some(url[..url::Position::BeforePath].to_owned() + &path + &query)
     }
 
     /// `///h` means `//h` by the standard, but the `url` crate misses the host in it.
     fn two_slashes(text: &str) -> String {
-        let text = text
-            .trim_matches(|c| c <= ' ')
-            .replace(['\t', '\n', '\r'], "");
+        let text = text.trim_matches(|c| c <= ' ').replace(['\t', '\n', '\r'], "");
         let rest = text.trim_start_matches(['/', '\\']);
         match text.len() - rest.len() {
             0..3 => text,
@@ -797,10 +745,7 @@ mod oracle {
         }
         let uri = ours.to_uri();
         assert_eq!(uri.to_string(), ours.as_str());
-        assert_eq!(
-            uri.port_u16().unwrap_or(default_port(ours.is_https())),
-            ours.port()
-        );
+        assert_eq!(uri.port_u16().unwrap_or(default_port(ours.is_https())), ours.port());
         assert_eq!(ours.resolve(ours.as_str()).as_ref(), Ok(ours));
     }
 

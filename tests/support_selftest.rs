@@ -34,22 +34,14 @@ fn two_hundred(body: &str) -> String {
 
 #[test]
 fn a_script_runs_in_order_of_arrival_and_repeats_its_end() {
-    let server = Server::script(vec![
-        ok("one"),
-        reply(204, &[("x-a", "b")], ""),
-        ok("three"),
-    ]);
+    let server = Server::script(vec![ok("one"), reply(204, &[("x-a", "b")], ""), ok("three")]);
     let (mut first, mut second) = (connect(&server), connect(&server));
     exchange(&mut first, GET, &two_hundred("one"));
     exchange(&mut second, GET, "HTTP/1.1 204 Scripted\r\nx-a: b\r\n\r\n");
     exchange(&mut first, GET, &two_hundred("three"));
     exchange(&mut first, GET, &two_hundred("three"));
     assert_eq!((server.connections(), server.open()), (2, 2));
-    let places: Vec<_> = server
-        .requests()
-        .iter()
-        .map(|s| (s.index, s.on_connection))
-        .collect();
+    let places: Vec<_> = server.requests().iter().map(|s| (s.index, s.on_connection)).collect();
     assert_eq!(places, [(0, 0), (1, 0), (2, 1), (3, 2)]);
     drop((first, second));
     assert!(server.wait_closed(SOON));
@@ -63,20 +55,10 @@ fn requests_are_kept_whole() {
     let sized = "POST /s HTTP/1.1\r\nContent-Length: 5\r\nX-Y:  z \r\n\r\nhello";
     let coded = "PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n";
     // Pipelined: nothing read ahead is lost.
-    exchange(
-        &mut stream,
-        &format!("{sized}{coded}{GET}"),
-        &two_hundred("").repeat(3),
-    );
+    exchange(&mut stream, &format!("{sized}{coded}{GET}"), &two_hundred("").repeat(3));
     let seen = server.requests();
-    assert_eq!(
-        (seen[0].method.as_str(), seen[0].target.as_str()),
-        ("POST", "/s")
-    );
-    assert_eq!(
-        (seen[0].header("x-y"), seen[0].header("y")),
-        (Some("z"), None)
-    );
+    assert_eq!((seen[0].method.as_str(), seen[0].target.as_str()), ("POST", "/s"));
+    assert_eq!((seen[0].header("x-y"), seen[0].header("y")), (Some("z"), None));
     assert_eq!(seen[0].headers[0].0, "Content-Length");
     assert_eq!(seen[0].body, b"hello");
     assert_eq!(seen[1].body, b"abc0123456789");
@@ -88,10 +70,7 @@ fn a_reset_is_seen_as_one_and_a_close_is_not() {
     let server = Server::script(vec![vec![Act::Reset], vec![Act::Close]]);
     let mut stream = connect(&server);
     stream.write_all(GET.as_bytes()).unwrap();
-    assert_eq!(
-        stream.read(&mut [0]).unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     let mut stream = connect(&server);
     stream.write_all(GET.as_bytes()).unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
@@ -110,11 +89,7 @@ fn a_half_closed_connection_still_reads() {
 
 #[test]
 fn it_can_act_before_it_reads() {
-    let early = vec![
-        Act::Read(3),
-        Act::Write(b"early".to_vec()),
-        Act::Read(u64::MAX),
-    ];
+    let early = vec![Act::Read(3), Act::Write(b"early".to_vec()), Act::Read(u64::MAX)];
     let server = Server::on_accept(
         move |connection| (connection == 0).then(|| early.clone()),
         |_| chunked(200, &[], &[b"ab"]),
@@ -132,15 +107,8 @@ fn it_can_act_before_it_reads() {
 #[test]
 fn drip_pause_and_flood_end_with_the_client() {
     let every = Duration::from_millis(1);
-    let drip = Act::Drip {
-        bytes: b"drip".to_vec(),
-        every,
-    };
-    let server = Server::script(vec![vec![
-        drip,
-        Act::Pause(every),
-        Act::Flood(b"ab".to_vec()),
-    ]]);
+    let drip = Act::Drip { bytes: b"drip".to_vec(), every };
+    let server = Server::script(vec![vec![drip, Act::Pause(every), Act::Flood(b"ab".to_vec())]]);
     let mut stream = connect(&server);
     exchange(&mut stream, GET, "dripabababab");
     assert!(!server.wait_closed(Duration::ZERO));
@@ -165,10 +133,7 @@ fn drop_is_quick_whatever_its_threads_do() {
         Act::Pause(LONG),
         Act::Read(u64::MAX),
         Act::Flood(vec![0; 1 << 20]),
-        Act::Drip {
-            bytes: vec![0; 9],
-            every: LONG,
-        },
+        Act::Drip { bytes: vec![0; 9], every: LONG },
     ];
     let count = acts.len();
     let server = Server::new(move |seen| vec![acts[seen.index].clone()]);
@@ -182,11 +147,7 @@ fn drop_is_quick_whatever_its_threads_do() {
     assert!(server.wait_requests(count, SOON));
     let start = Instant::now();
     drop(server);
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -198,11 +159,7 @@ fn a_panic_of_a_handler_reaches_the_test() {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
         let panic = catch_unwind(AssertUnwindSafe(|| drop(server))).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
-        assert!(
-            ["no answer to /a?b", "not a request line"]
-                .iter()
-                .any(|m| message.starts_with(m))
-        );
+        assert!(["no answer to /a?b", "not a request line"].iter().any(|m| message.starts_with(m)));
     }
 }
 

@@ -100,18 +100,13 @@ fn compare_at(target: &Target, options: &Options) -> Result<Comparison, Failure>
         None => None,
     };
     let api = api(&target.base, auth, options)?;
-    let page = |number: usize| AnyPage {
-        target: target.relative.clone(),
-        number,
-    };
+    let page = |number: usize| AnyPage { target: target.relative.clone(), number };
     ways::compare(&api, options, page).map_err(|error| failed("cannot call", error))
 }
 
 fn api(base: &str, auth: Option<Auth>, options: &Options) -> Result<Api, Failure> {
     // Without retries an error in the table is one call.
-    let mut builder = Api::builder(base)
-        .concurrency(options.concurrency)
-        .retry(Retry::none());
+    let mut builder = Api::builder(base).concurrency(options.concurrency).retry(Retry::none());
     if let Some(auth) = auth {
         builder = builder.auth(auth);
     }
@@ -124,10 +119,7 @@ fn api(base: &str, auth: Option<Auth>, options: &Options) -> Result<Api, Failure
 /// To stdout. That its reader has left is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(failed("cannot print", error))
         }

@@ -73,9 +73,7 @@ impl Options {
                     options.concurrency = value(&mut parser, "--concurrency", positive)?;
                 }
                 Long("threads") => options.threads = value(&mut parser, "--threads", positive)?,
-                Long("header") => options
-                    .headers
-                    .push(value(&mut parser, "--header", header)?),
+                Long("header") => options.headers.push(value(&mut parser, "--header", header)?),
                 Long("token-env") => options.token_env = Some(parser.value()?.string()?),
                 Long("out") => options.out = PathBuf::from(parser.value()?),
                 Long("json") => options.json = true,
@@ -104,11 +102,7 @@ impl Options {
             Some(_) => "pages of the given URL".to_owned(),
             None => format!("pages of 4 KiB, {} ms latency", self.latency().as_millis()),
         };
-        let Options {
-            threads,
-            concurrency,
-            ..
-        } = self;
+        let Options { threads, concurrency, .. } = self;
         format!("{server}, {threads} threads in the pool, {concurrency} calls at once at most")
     }
 }
@@ -163,8 +157,6 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 fn header(line: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = line
-        .split_once(':')
-        .ok_or("not of the form 'Name: value'")?;
+    let (name, value) = line.split_once(':').ok_or("not of the form 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }

@@ -29,11 +29,7 @@ impl Server {
         let listening = thread::Builder::new()
             .name("server".to_owned())
             .spawn(move || listen(&listener, latency, &stopped))?;
-        Ok(Server {
-            address,
-            stop,
-            listening: Some(listening),
-        })
+        Ok(Server { address, stop, listening: Some(listening) })
     }
 
     pub fn base_url(&self) -> String {
@@ -158,9 +154,7 @@ fn message(text: &str) -> String {
 
 /// About 4 KiB of records, the same for a page whenever it is asked for.
 fn page_of_species(page: u32) -> String {
-    const GENERA: [&str; 7] = [
-        "Panthera", "Lynx", "Salmo", "Aquila", "Quercus", "Rana", "Testudo",
-    ];
+    const GENERA: [&str; 7] = ["Panthera", "Lynx", "Salmo", "Aquila", "Quercus", "Rana", "Testudo"];
     const EPITHETS: [&str; 5] = ["borealis", "montana", "minor", "robusta", "viridis"];
     const CATEGORIES: [&str; 6] = ["LC", "NT", "VU", "EN", "CR", "DD"];
     const TRENDS: [&str; 3] = ["increasing", "stable", "decreasing"];

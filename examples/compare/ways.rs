@@ -85,10 +85,7 @@ where
     E: Endpoint + Send + 'static,
     E::Output: PartialEq + Send + 'static,
 {
-    let mut comparison = Comparison {
-        rows: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut comparison = Comparison { rows: Vec::new(), problems: Vec::new() };
     let bar = progress_bar(options.pages.iter().sum::<usize>() * Way::ALL.len());
     let mut done = 0;
     for &calls in &options.pages {
@@ -143,9 +140,9 @@ impl Comparison {
         let calls = reference.len();
         let pairs = results.iter().zip(reference);
         let differences = (1..).zip(pairs).filter_map(|(page, pair)| match pair {
-            (Ok(data), Ok(expected)) if data != expected => Some(format!(
-                "{way}, page {page} of {calls}: not the data that blocking got"
-            )),
+            (Ok(data), Ok(expected)) if data != expected => {
+                Some(format!("{way}, page {page} of {calls}: not the data that blocking got"))
+            }
             _ => None,
         });
         self.note(differences.collect());

@@ -57,7 +57,8 @@ mod tests {
     fn a_floor_then_a_share_then_time_heals() {
         let mut now = Instant::now();
         let mut budget = Budget::default();
-        let granted = |budget: &mut Budget, now| (0..1000).filter(|_| budget.take(0.2, now)).count();
+        let granted =
+            |budget: &mut Budget, now| (0..1000).filter(|_| budget.take(0.2, now)).count();
         assert_eq!(granted(&mut budget, now), 10);
         for _ in 0..100 {
             budget.count_call(now);

@@ -19,11 +19,8 @@ pub(crate) enum Coding {
 }
 
 /// What this build can undo, and so asks for.
-pub(crate) const OFFERED: &[Coding] = if cfg!(feature = "gzip") {
-    &[Coding::Gzip, Coding::Deflate]
-} else {
-    &[]
-};
+pub(crate) const OFFERED: &[Coding] =
+    if cfg!(feature = "gzip") { &[Coding::Gzip, Coding::Deflate] } else { &[] };
 
 impl Coding {
     pub(crate) fn named(name: &str) -> Option<Coding> {
@@ -59,7 +56,12 @@ impl Decoder {
     }
 
     /// Decodes `piece` onto `out` until `out` is `most` long; what is above is lost.
-    pub(crate) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), Failure> {
+    pub(crate) fn push(
+        &mut self,
+        piece: &[u8],
+        out: &mut Vec<u8>,
+        most: usize,
+    ) -> Result<(), Failure> {
         let (last, before) = self.stages.split_last_mut().expect("a decoder has a stage");
         let mut input = Vec::new();
         for (n, stage) in before.iter_mut().enumerate() {

@@ -247,10 +247,7 @@ impl State {
 
 impl LocalGate {
     pub(crate) fn new(most: usize, rate: Option<Rate>) -> LocalGate {
-        let state = State {
-            limit: most,
-            ..State::default()
-        };
+        let state = State { limit: most, ..State::default() };
         let state = Mutex::new(state);
         LocalGate { most, rate, state }
     }
@@ -427,10 +424,7 @@ mod tests {
         }
         drop(wave);
         let mut early = ticket(&gate, 1, far(now));
-        assert_eq!(
-            early.poll(now, Waker::noop()).err(),
-            Some(Some(now + Duration::from_secs(1)))
-        );
+        assert_eq!(early.poll(now, Waker::noop()).err(), Some(Some(now + Duration::from_secs(1))));
         drop(early);
         let later = now + Duration::from_secs(1);
         let mut held = Vec::new();

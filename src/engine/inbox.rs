@@ -203,7 +203,8 @@ mod tests {
             for chunk in [1, 4, 100] {
                 let mut inbox = inbox(Wanted::Whole(10), &[]).unwrap();
                 let body = vec![7u8; size];
-                let pushed: Result<Vec<bool>, _> = body.chunks(chunk).map(|c| inbox.push(c)).collect();
+                let pushed: Result<Vec<bool>, _> =
+                    body.chunks(chunk).map(|c| inbox.push(c)).collect();
                 let result = pushed.and_then(|_| inbox.finish());
                 assert_eq!(result.is_ok(), fits, "{size} in {chunk}");
             }

@@ -20,11 +20,14 @@ mod outgoing;
 mod redirect;
 pub(crate) mod wait;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
 use crate::api::Api;
+use crate::batch::Watch;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Mistake, Phase, Sent};
 use crate::request::Request;
@@ -74,6 +77,7 @@ pub(crate) struct Bounds {
     /// The deadline of the batch it belongs to.
     pub(crate) until: Option<Instant>,
     pub(crate) cancel: Option<Cancel>,
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 pub(crate) struct Call {
@@ -173,6 +177,7 @@ impl Call {
                 Err(mistake) => return self.fail(mistake.into(), now),
             }
         }
+        self.watch(|watch| &watch.waiting, 1);
         let limit = now + self.api.timeouts().queue;
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
         Step::Acquire(self.api.gates().ask(self.request.cost, until))
@@ -186,6 +191,7 @@ impl Call {
     }
 
     pub(crate) fn admitted(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
+        self.watch(|watch| &watch.waiting, u64::MAX);
         self.started += now.saturating_duration_since(self.since);
         match result {
             Ok(permit) => {
@@ -265,13 +271,14 @@ impl Call {
     }
 
     fn answered(&mut self, reply: Reply, now: Instant) -> Step {
-        let redirected = match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
-            Ok(next) => next,
-            Err(error) => {
-                let error = self.named(error);
-                return self.end_with(Err(error), now);
-            }
-        };
+        let redirected =
+            match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
+                Ok(next) => next,
+                Err(error) => {
+                    let error = self.named(error);
+                    return self.end_with(Err(error), now);
+                }
+            };
         if let Some(next) = redirected {
             self.permit = None;
             self.cause = Cause::Redirect;
@@ -280,6 +287,7 @@ impl Call {
             self.history.extend(last);
             return self.admission(now);
         }
+        self.watch(|watch| &watch.bytes, reply.body.len() as u64);
         let denied = reply.status == StatusCode::UNAUTHORIZED && self.hop().trusted;
         if denied && !self.replayed && self.api.credentials().curable(self.generation) {
             self.permit = None;
@@ -322,7 +330,8 @@ impl Call {
         let wait = match asked {
             Some(wait) => wait,
             None => {
-                let bound = policy.base.saturating_mul(1 << (self.tries - 1).min(20)).min(policy.cap);
+                let bound =
+                    policy.base.saturating_mul(1 << (self.tries - 1).min(20)).min(policy.cap);
                 bound.mul_f64(self.random.f64())
             }
         };
@@ -334,6 +343,7 @@ impl Call {
         if asked.is_none() && !lock(&self.api.shared().budget).take(share, now) {
             return self.end_with(Err(error), now);
         }
+        self.watch(|watch| &watch.retried, 1);
         self.tries += 1;
         self.cause = Cause::Retry;
         self.resent = false;
@@ -367,6 +377,13 @@ impl Call {
         match &self.hop {
             Some(hop) => error.of(&hop.method, hop.url.redacted()),
             None => error,
+        }
+    }
+
+    /// Counts for the batch, if there is one; `u64::MAX` takes one away.
+    fn watch(&self, which: impl Fn(&Watch) -> &AtomicU64, add: u64) {
+        if let Some(watch) = &self.bounds.watch {
+            which(watch).fetch_add(add, Relaxed);
         }
     }
 

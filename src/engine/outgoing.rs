@@ -1,13 +1,15 @@
 //! A request as it goes to the transport.
 
+use std::sync::Arc;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response};
 
+use super::EVIDENCE;
 use super::Hop;
 use super::coding::{Coding, OFFERED};
 use super::inbox::{Inbox, Wanted};
 use super::redirect;
-use super::EVIDENCE;
 use crate::api::Api;
 use crate::auth::{Auth, Kind};
 use crate::body::Body;
@@ -18,7 +20,7 @@ use crate::url;
 
 pub(crate) struct Outgoing {
     pub(crate) request: http::Request<Body>,
-    pub(crate) exchange: Exchange,
+    pub(crate) exchange: Arc<Exchange>,
     method: Method,
     follows: bool,
     accepted: Vec<u16>,
@@ -71,7 +73,7 @@ pub(super) fn build(
     *out.headers_mut() = headers;
     Ok(Outgoing {
         request: out,
-        exchange,
+        exchange: Arc::new(exchange),
         method: hop.method.clone(),
         follows: request.redirects != Some(0),
         accepted: request.accepted.clone(),

@@ -11,8 +11,9 @@ use http::header::{DATE, HeaderMap, RETRY_AFTER};
 pub(crate) fn asked(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let now = date(headers, DATE.as_str()).unwrap_or(wall);
     let since = |at: SystemTime| at.duration_since(now).unwrap_or_default();
-    let after = text(headers, RETRY_AFTER.as_str())
-        .and_then(|value| seconds(value).or_else(|| Some(since(httpdate::parse_http_date(value).ok()?))));
+    let after = text(headers, RETRY_AFTER.as_str()).and_then(|value| {
+        seconds(value).or_else(|| Some(since(httpdate::parse_http_date(value).ok()?)))
+    });
     let reset = || seconds(text(headers, "ratelimit-reset")?);
     let x_reset = || {
         let value = seconds(text(headers, "x-ratelimit-reset")?)?;
@@ -88,7 +89,9 @@ mod tests {
         for (value, expected) in cases {
             let got = wait(&[("retry-after", value)]);
             match expected {
-                Some(far) if far > Duration::from_secs(2_000_000_000) => assert!(got > secs(2_000_000_000), "{value}"),
+                Some(far) if far > Duration::from_secs(2_000_000_000) => {
+                    assert!(got > secs(2_000_000_000), "{value}")
+                }
                 _ => assert_eq!(got, expected, "{value:?}"),
             }
         }
@@ -96,13 +99,19 @@ mod tests {
 
     #[test]
     fn the_servers_own_clock_counts() {
-        let fields = [("date", "Sat, 21 Nov 2026 13:00:00 GMT"), ("retry-after", "Sat, 21 Nov 2026 13:00:07 GMT")];
+        let fields = [
+            ("date", "Sat, 21 Nov 2026 13:00:00 GMT"),
+            ("retry-after", "Sat, 21 Nov 2026 13:00:07 GMT"),
+        ];
         assert_eq!(wait(&fields), Some(Duration::from_secs(7)));
     }
 
     #[test]
     fn twice_is_one_value_or_none() {
-        assert_eq!(wait(&[("retry-after", "2"), ("retry-after", "2")]), Some(Duration::from_secs(2)));
+        assert_eq!(
+            wait(&[("retry-after", "2"), ("retry-after", "2")]),
+            Some(Duration::from_secs(2))
+        );
         assert_eq!(wait(&[("retry-after", "2"), ("retry-after", "3")]), None);
     }
 
@@ -112,7 +121,13 @@ mod tests {
         assert_eq!(wait(&[("x-ratelimit-reset", "9")]), Some(Duration::from_secs(9)));
         let noon = httpdate::parse_http_date(NOON).unwrap();
         let epoch = noon.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 11;
-        assert_eq!(wait(&[("x-ratelimit-reset", &epoch.to_string())]), Some(Duration::from_secs(11)));
-        assert_eq!(wait(&[("retry-after", "soon"), ("ratelimit-reset", "9")]), Some(Duration::from_secs(9)));
+        assert_eq!(
+            wait(&[("x-ratelimit-reset", &epoch.to_string())]),
+            Some(Duration::from_secs(11))
+        );
+        assert_eq!(
+            wait(&[("retry-after", "soon"), ("ratelimit-reset", "9")]),
+            Some(Duration::from_secs(9))
+        );
     }
 }

@@ -28,11 +28,7 @@ pub fn reply(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> V
 
 /// One chunked response; the head, every chunk and the end are written apart.
 pub fn chunked(status: u16, headers: &[(&str, &str)], chunks: &[&[u8]]) -> Vec<Act> {
-    let mut acts = reply(
-        status,
-        &[headers, &[("transfer-encoding", "chunked")]].concat(),
-        "",
-    );
+    let mut acts = reply(status, &[headers, &[("transfer-encoding", "chunked")]].concat(), "");
     for chunk in chunks {
         let size = format!("{:x}\r\n", chunk.len());
         acts.push(Act::Write([size.as_bytes(), chunk, b"\r\n"].concat()));

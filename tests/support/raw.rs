@@ -96,12 +96,7 @@ impl Server {
         };
         let (ours, theirs) = (shared.clone(), listener.clone());
         let acceptor = Some(thread::spawn(move || accept_all(&theirs, &ours, &script)));
-        Server {
-            addr,
-            listener,
-            shared,
-            acceptor,
-        }
+        Server { addr, listener, shared, acceptor }
     }
 
     /// The base URL, with its final slash.
@@ -140,8 +135,7 @@ impl Server {
 
     /// Waits until so many requests were read.
     pub fn wait_requests(&self, count: usize, within: Duration) -> bool {
-        self.shared
-            .wait(within, |state| state.requests.len() >= count)
+        self.shared.wait(within, |state| state.requests.len() >= count)
     }
 }
 
@@ -240,11 +234,7 @@ fn serve(number: usize, stream: Arc<TcpStream>, shared: &Shared, script: &Script
         let mut connection = Connection { reader, shared };
         let mut next = script(number, None);
         for on_connection in 0.. {
-            if !next
-                .unwrap_or_default()
-                .into_iter()
-                .all(|act| connection.act(act))
-            {
+            if !next.unwrap_or_default().into_iter().all(|act| connection.act(act)) {
                 break;
             }
             let Some(seen) = connection.request(number, on_connection) else {
@@ -328,10 +318,7 @@ impl Connection<'_> {
             headers,
             body: Vec::new(),
         };
-        seen.body = match (
-            seen.header("transfer-encoding"),
-            seen.header("content-length"),
-        ) {
+        seen.body = match (seen.header("transfer-encoding"), seen.header("content-length")) {
             (None, None) => Vec::new(),
             (None, Some(length)) => self.bytes(length.parse().expect("a length"))?,
             (Some("chunked"), None) => self.chunks()?,
@@ -369,10 +356,6 @@ impl Connection<'_> {
         self.reader.read_until(b'\n', &mut line).ok()?;
         line.ends_with(b"\n").then_some(())?;
         let line = String::from_utf8_lossy(&line);
-        Some(
-            line.strip_suffix("\r\n")
-                .expect("a line ends with CRLF")
-                .to_owned(),
-        )
+        Some(line.strip_suffix("\r\n").expect("a line ends with CRLF").to_owned())
     }
 }

@@ -26,7 +26,12 @@ impl Stage {
         }
     }
 
-    pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), Failure> {
+    pub(super) fn push(
+        &mut self,
+        piece: &[u8],
+        out: &mut Vec<u8>,
+        most: usize,
+    ) -> Result<(), Failure> {
         match self {
             Stage::Gzip { decoder, fed } => {
                 *fed |= !piece.is_empty();
@@ -139,11 +144,7 @@ impl Deflate {
 
     fn finish(self) -> Result<(), Failure> {
         let empty = self.decoder.is_none() && self.head.is_empty();
-        if empty || self.ended || self.full {
-            Ok(())
-        } else {
-            Err(broken("deflate cut short"))
-        }
+        if empty || self.ended || self.full { Ok(()) } else { Err(broken("deflate cut short")) }
     }
 }
 
@@ -187,7 +188,12 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn decode(applied: &[Coding], data: &[u8], chunk: usize, most: usize) -> Result<Vec<u8>, Failure> {
+    fn decode(
+        applied: &[Coding],
+        data: &[u8],
+        chunk: usize,
+        most: usize,
+    ) -> Result<Vec<u8>, Failure> {
         let mut decoder = Decoder::new(applied);
         let mut out = Vec::new();
         for piece in data.chunks(chunk) {
@@ -209,7 +215,11 @@ mod tests {
                 (&[Deflate], bare(TEXT)),
                 (&[Deflate, Gzip], gzip(&zlib(TEXT))),
             ] {
-                assert_eq!(decode(applied, &data, chunk, 1 << 20).unwrap(), TEXT, "{applied:?} {chunk}");
+                assert_eq!(
+                    decode(applied, &data, chunk, 1 << 20).unwrap(),
+                    TEXT,
+                    "{applied:?} {chunk}"
+                );
             }
         }
         assert_eq!(decode(&[Gzip], &[], 1, 10).unwrap(), b"");
@@ -218,9 +228,16 @@ mod tests {
 
     #[test]
     fn every_cut_is_seen() {
-        for (coding, data) in [(Coding::Gzip, gzip(TEXT)), (Coding::Deflate, zlib(TEXT)), (Coding::Deflate, bare(TEXT))] {
+        for (coding, data) in [
+            (Coding::Gzip, gzip(TEXT)),
+            (Coding::Deflate, zlib(TEXT)),
+            (Coding::Deflate, bare(TEXT)),
+        ] {
             for end in 1..data.len() {
-                assert!(decode(&[coding], &data[..end], 3, 1 << 20).is_err(), "{coding:?} cut at {end}");
+                assert!(
+                    decode(&[coding], &data[..end], 3, 1 << 20).is_err(),
+                    "{coding:?} cut at {end}"
+                );
             }
         }
     }

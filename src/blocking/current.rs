@@ -1,0 +1,62 @@
+//! The exchange that ureq works on in this thread.
+//!
+//! ureq keeps connections across requests and tells them nothing of the request
+//! they serve. Our sockets ask here whose limits they are under, and leave here
+//! what they know: bytes, phases, reuse.
+
+use std::cell::RefCell;
+use std::mem;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::cancel::Subscription;
+use crate::transport::Exchange;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+}
+
+pub(super) struct Current {
+    pub(super) exchange: Arc<Exchange>,
+    /// Hangs the socket in use up when the call is cancelled.
+    hangup: Option<Subscription>,
+}
+
+impl Current {
+    pub(super) fn new(exchange: &Arc<Exchange>) -> Current {
+        let exchange = exchange.clone();
+        Current { exchange, hangup: None }
+    }
+}
+
+/// Runs `f` with `slot` as the exchange of this thread, and puts it back after.
+pub(super) fn within<T>(slot: &mut Option<Current>, f: impl FnOnce() -> T) -> T {
+    struct PutBack<'a>(&'a mut Option<Current>);
+    impl Drop for PutBack<'_> {
+        fn drop(&mut self) {
+            swap(self.0);
+        }
+    }
+    swap(slot);
+    let _put_back = PutBack(slot);
+    f()
+}
+
+fn swap(slot: &mut Option<Current>) {
+    CURRENT.with_borrow_mut(|current| mem::swap(current, slot));
+}
+
+/// The exchange at hand. There is always one while ureq runs on our sockets.
+pub(super) fn exchange() -> Option<Arc<Exchange>> {
+    CURRENT.with_borrow(|current| current.as_ref().map(|c| c.exchange.clone()))
+}
+
+/// Wakes `waker` if the call is cancelled from now on, instead of the one before.
+pub(super) fn on_cancel(waker: impl FnOnce() -> Waker) {
+    CURRENT.with_borrow_mut(|current| {
+        let Some(current) = current else { return };
+        if let Some(cancel) = current.exchange.cancel() {
+            current.hangup = Some(cancel.listen(&waker()));
+        }
+    });
+}

@@ -1,0 +1,119 @@
+//! Calls that block the thread, on ureq.
+//!
+//! ```no_run
+//! use duocall::blocking::Client;
+//! use duocall::{Api, Request};
+//!
+//! # fn main() -> Result<(), duocall::Error> {
+//! let client = Client::new(Api::new("https://api.example.com/v2/")?);
+//! let response = client.send(Request::get("flows.json"))?;
+//! println!("{}", response.text()?);
+//! # Ok(()) }
+//! ```
+
+mod batch;
+mod current;
+mod driver;
+mod socket;
+mod transport;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use batch::Stream;
+pub use transport::{Reader, Transport};
+
+use crate::api::Api;
+use crate::batch::Batch;
+use crate::endpoint::Endpoint;
+use crate::engine::Bounds;
+use crate::error::Error;
+use crate::request::Request;
+use crate::response::Response;
+use transport::Ureq;
+
+/// Calls an API from the thread that asks.
+///
+/// Clones are cheap and share the connections. It starts no thread but, while a
+/// name is resolved, one for that.
+#[derive(Clone)]
+pub struct Client {
+    api: Api,
+    transport: Arc<dyn Transport>,
+}
+
+impl Client {
+    /// A client with connections of its own.
+    pub fn new(api: Api) -> Client {
+        let transport = Ureq::new(&api);
+        Client::with_transport(api, transport)
+    }
+
+    /// A client on your own agent, with its connector, resolver and proxy.
+    ///
+    /// Per request it is told to follow no redirect, to take no status for an
+    /// error, to add no header, and duocall's limits of time. What it cannot tell
+    /// (whether a connection was reused, how far a request came) is not in the trace.
+    pub fn with_agent(api: Api, agent: ureq::Agent) -> Client {
+        Client::with_transport(api, Ureq::on_agent(agent))
+    }
+
+    /// A client on a transport of your own.
+    pub fn with_transport(api: Api, transport: impl Transport) -> Client {
+        let transport = Arc::new(transport);
+        Client { api, transport }
+    }
+
+    /// The API it calls.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Sends a request and takes the whole response in.
+    ///
+    /// # Errors
+    /// Every failure, and every final status outside 2xx that the request does
+    /// not [`accept`](Request::accept).
+    ///
+    /// # Blocking
+    /// Blocks the thread for the time at the gate plus at most the `total` limit.
+    pub fn send(&self, request: Request) -> Result<Response, Error> {
+        self.run(request, Bounds::default())
+    }
+
+    /// Makes a call and reads its answer.
+    ///
+    /// # Errors
+    /// As [`send`](Client::send), and what the endpoint's `decode` gives.
+    ///
+    /// # Blocking
+    /// As [`send`](Client::send).
+    pub fn call<E: Endpoint>(&self, endpoint: E) -> Result<E::Output, Error> {
+        endpoint.decode(self.send(endpoint.request())?)
+    }
+
+    /// Many calls, one after another.
+    pub fn batch<I>(&self, items: I) -> Batch<Client, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Endpoint,
+    {
+        Batch::new(self.clone(), items.into_iter())
+    }
+
+    pub(crate) fn run(&self, request: Request, bounds: Bounds) -> Result<Response, Error> {
+        driver::run(&self.api, &*self.transport, request, bounds)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("blocking::Client").field("api", &self.api).finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn assert<T: Send + Sync + Clone>() {}
+    assert::<Client>();
+};

@@ -1,0 +1,322 @@
+//! Connections for ureq: std sockets and rustls, under the limits of the exchange at hand.
+
+use std::fmt;
+use std::io::{self, ErrorKind::*, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::task::{Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use http::Uri;
+use ureq::Error;
+use ureq::config::Config;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
+
+use super::current;
+use super::wire::Wire;
+use crate::api::Api;
+use crate::error::{ErrorKind, Phase, Sent};
+use crate::resolve;
+use crate::tls::Tls;
+use crate::transport::{Exchange, Failure};
+
+fn other(failure: Failure) -> Error {
+    Error::Other(failure.into())
+}
+
+fn exchange() -> Result<Arc<Exchange>, Error> {
+    current::exchange().ok_or_else(|| other(Failure::new(ErrorKind::Other, "no exchange at hand")))
+}
+
+/// Resolves on a thread of its own, for the system's resolver cannot be interrupted.
+#[derive(Debug)]
+pub(super) struct Resolve;
+
+/// Threads that wait for the system's resolver at most; each may hang for a minute.
+const RESOLVERS: usize = 64;
+static RESOLVING: AtomicUsize = AtomicUsize::new(0);
+
+impl Resolver for Resolve {
+    fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let exchange = exchange()?;
+        exchange.enter(Phase::Resolve);
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(default);
+        let mut addrs = self.empty();
+        if let Some(addr) = resolve::literal(host, port) {
+            addrs.push(addr);
+            return Ok(addrs);
+        }
+        let found = looked_up(host, port, &exchange).map_err(other)?;
+        // ureq has room for sixteen.
+        found.into_iter().take(16).for_each(|addr| addrs.push(addr));
+        Ok(addrs)
+    }
+}
+
+fn looked_up(host: &str, port: u16, exchange: &Exchange) -> Result<Vec<SocketAddr>, Failure> {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            RESOLVING.fetch_sub(1, SeqCst);
+        }
+    }
+    let left = exchange.remaining()?;
+    if RESOLVING.fetch_add(1, SeqCst) >= RESOLVERS {
+        drop(Leave);
+        return Err(Failure::new(ErrorKind::Resource, "too many names being resolved"));
+    }
+    let (tell, told) = mpsc::sync_channel(1);
+    let host = host.to_owned();
+    let lookup = move || {
+        let _leave = Leave;
+        drop(tell.send(resolve::system(&host, port)));
+    };
+    let spawned = thread::Builder::new().name("duocall-resolve".into()).spawn(lookup);
+    spawned.map_err(|error| Failure::new(ErrorKind::Resource, "no thread").caused_by(error))?;
+    told.recv_timeout(left).unwrap_or_else(|_| Err(exchange.timed_out()))
+}
+
+#[derive(Debug)]
+pub(super) struct Connect {
+    tls: Tls,
+}
+
+impl Connect {
+    pub(super) fn new(api: &Api) -> Connect {
+        Connect { tls: api.tls().clone() }
+    }
+}
+
+impl Connector for Connect {
+    type Out = Connection;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _: Option<()>,
+    ) -> Result<Option<Connection>, Error> {
+        let exchange = exchange()?;
+        exchange.enter(Phase::Connect);
+        let socket = first_to_answer(&details.addrs, &exchange).map_err(other)?;
+        let wire = if details.needs_tls() {
+            exchange.enter(Phase::Tls);
+            let host = details.uri.host().unwrap_or_default();
+            Wire::tls(socket, host, &self.tls, &exchange).map_err(other)?
+        } else {
+            Wire::Plain(socket)
+        };
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(Connection { wire, buffers, fresh: true, broken: None }))
+    }
+}
+
+/// Tries one address after another; each gets its share of what is left.
+fn first_to_answer(addrs: &[SocketAddr], exchange: &Exchange) -> Result<Socket, Failure> {
+    let mut last = Failure::new(ErrorKind::Dns, "the name has no address");
+    for (n, addr) in addrs.iter().enumerate() {
+        let share = exchange.remaining()? / (addrs.len() - n) as u32;
+        let share = share.max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(addr, share).and_then(Socket::new) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if matches!(error.kind(), TimedOut | WouldBlock) => {
+                last = exchange.remaining().err().unwrap_or_else(|| {
+                    Failure::new(ErrorKind::Timeout(Phase::Connect), "").sent(Sent::No)
+                });
+            }
+            Err(error) => last = Failure::from_io(error, Phase::Connect).sent(Sent::No),
+        }
+    }
+    Err(last)
+}
+
+/// A TCP socket whose reads and writes end with the phase of the exchange at hand.
+pub(super) struct Socket {
+    stream: Arc<TcpStream>,
+    read_limit: Option<Duration>,
+    write_limit: Option<Duration>,
+}
+
+impl Socket {
+    fn new(stream: TcpStream) -> io::Result<Socket> {
+        stream.set_nodelay(true)?;
+        let socket = Socket { stream: Arc::new(stream), read_limit: None, write_limit: None };
+        socket.hang_up_on_cancel();
+        Ok(socket)
+    }
+
+    pub(super) fn hang_up_on_cancel(&self) {
+        current::on_cancel(|| Waker::from(Arc::new(HangUp(self.stream.clone()))));
+    }
+
+    /// Open, and with nothing to read.
+    pub(super) fn is_quiet(&self) -> bool {
+        let peeked = self.stream.set_nonblocking(true).and_then(|()| {
+            let peeked = self.stream.peek(&mut [0]);
+            self.stream.set_nonblocking(false)?;
+            peeked
+        });
+        matches!(peeked, Err(error) if error.kind() == WouldBlock)
+    }
+}
+
+/// Whether the limit set on a socket will do for what is left: no shorter than
+/// half of it, for then it would only wake for nothing, and hardly longer.
+fn will_do(set: Option<Duration>, left: Duration) -> bool {
+    let slack = Duration::from_millis(100);
+    set.is_some_and(|set| set <= left + slack && set >= left / 2)
+}
+
+/// Does `io` until it is done or the phase is over.
+fn timed<T>(mut io: impl FnMut(Duration) -> io::Result<T>) -> io::Result<T> {
+    let Some(exchange) = current::exchange() else {
+        return Err(io::Error::other("no exchange at hand"));
+    };
+    loop {
+        let left = exchange.remaining()?;
+        match io(left) {
+            Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
+            done => {
+                // A socket that was hung up looks like one that was closed.
+                return if exchange.is_cancelled() {
+                    Err(Failure::new(ErrorKind::Cancelled, "").into())
+                } else {
+                    done
+                };
+            }
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        timed(|left| {
+            if !will_do(self.read_limit, left) {
+                self.stream.set_read_timeout(Some(left))?;
+                self.read_limit = Some(left);
+            }
+            (&*self.stream).read(buffer)
+        })
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        timed(|left| {
+            if !will_do(self.write_limit, left) {
+                self.stream.set_write_timeout(Some(left))?;
+                self.write_limit = Some(left);
+            }
+            (&*self.stream).write(bytes)
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct HangUp(Arc<TcpStream>);
+
+impl Wake for HangUp {
+    fn wake(self: Arc<Self>) {
+        // It fails where the socket is closed already, which is as good.
+        drop(self.0.shutdown(Shutdown::Both));
+    }
+}
+
+/// What ureq keeps: the bytes on their way in and out, and the wire.
+pub(super) struct Connection {
+    wire: Wire,
+    buffers: LazyBuffers,
+    /// Made for the exchange at hand, and not taken from the pool.
+    fresh: bool,
+    /// The write that failed. The server may have answered before it hung up, so
+    /// the answer is looked for first.
+    broken: Option<io::Error>,
+}
+
+impl Connection {
+    /// Notes a new exchange on this connection.
+    fn begin(&mut self, exchange: &Exchange) {
+        if exchange.phase() < Phase::Send {
+            exchange.set_reused(!self.fresh);
+            if !self.fresh {
+                self.wire.socket().hang_up_on_cancel();
+            }
+            self.fresh = false;
+        }
+        exchange.enter(Phase::Send);
+    }
+}
+
+impl Transport for Connection {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        let exchange = exchange()?;
+        self.begin(&exchange);
+        if amount == 0 || self.broken.is_some() {
+            return Ok(());
+        }
+        let output = &self.buffers.output()[..amount];
+        let written = self.wire.write_all(output).and_then(|()| self.wire.flush());
+        match written {
+            Ok(()) => exchange.wrote(amount),
+            Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                self.broken = Some(error);
+            }
+            Err(error) => return Err(other(Failure::from_io(error, Phase::Send))),
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        let exchange = exchange()?;
+        if exchange.phase() == Phase::Send {
+            exchange.enter(Phase::Head);
+        }
+        let input = self.buffers.input_append_buf();
+        match self.wire.read(input) {
+            Ok(amount) => {
+                self.buffers.input_appended(amount);
+                exchange.received(amount);
+                Ok(amount > 0)
+            }
+            // As a failure of ours it is not taken for the end of a body.
+            Err(error) => {
+                let error = self.broken.take().unwrap_or(error);
+                Err(other(Failure::from_io(error, exchange.phase())))
+            }
+        }
+    }
+
+    /// ureq asks before it puts a connection away and again before it reuses it;
+    /// the second time tells all that the first would.
+    fn is_open(&mut self) -> bool {
+        if self.broken.is_some() {
+            return false;
+        }
+        let taken_out = current::exchange().is_none_or(|exchange| exchange.untouched());
+        !taken_out || self.wire.is_quiet()
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.wire, Wire::Tls(_))
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}

@@ -1,0 +1,171 @@
+//! Does the engine's steps in the task that polls.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use smol::Timer;
+
+use super::Inner;
+use crate::clock::Seat;
+use crate::engine::credentials::{Refresh, Turn};
+use crate::engine::gate::{Admit, Permit, tied};
+use crate::engine::inbox::Reply;
+use crate::engine::{Bounds, Call, Outgoing, Step};
+use crate::error::{Error, Phase};
+use crate::request::Request;
+use crate::response::Response;
+use crate::transport::Failure;
+
+pub(super) async fn run(
+    client: Arc<Inner>,
+    request: Request,
+    bounds: Bounds,
+) -> Result<Response, Error> {
+    let mut alarm = Alarm::new(client.api.clock().sit());
+    let mut call = Call::new(&client.api, request, bounds, alarm.now());
+    let mut step = call.begin(alarm.now());
+    loop {
+        step = match step {
+            Step::Refresh(refresh) => {
+                let result = renew(&mut alarm, refresh).await;
+                call.refreshed(result, alarm.now())
+            }
+            Step::Acquire(admit) => {
+                let result = acquire(&mut alarm, admit).await;
+                call.admitted(result, alarm.now())
+            }
+            Step::Send(outgoing) => {
+                let result = timed(&mut alarm, &client, &outgoing).await;
+                call.received(&outgoing.exchange, result, alarm.now())
+            }
+            Step::Sleep(until) => {
+                alarm.wait(|now, _| if now >= until { Ok(()) } else { Err(Some(until)) }).await;
+                call.woken(alarm.now())
+            }
+            Step::Done(result) => return result,
+        };
+    }
+}
+
+/// One timer serves every phase: it is looked at only when nothing else is ready,
+/// so what has arrived counts before the clock does.
+async fn timed(alarm: &mut Alarm, client: &Inner, outgoing: &Outgoing) -> Result<Reply, Failure> {
+    let limits = &outgoing.exchange;
+    let mut done = pin!(exchange(client, outgoing));
+    let look = |now: Instant, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
+        Poll::Ready(result) => Ok(result),
+        Poll::Pending if now >= limits.deadline() => Ok(Err(limits.timed_out())),
+        Poll::Pending => Err(Some(limits.alarm())),
+    };
+    alarm.wait(look).await
+}
+
+/// Sends, and takes the body in; a failure in the middle of it is the attempt's.
+async fn exchange(client: &Inner, outgoing: &Outgoing) -> Result<Reply, Failure> {
+    let exchange = &outgoing.exchange;
+    let response = client.transport.send(outgoing.request.clone(), exchange).await?;
+    let (parts, mut body) = response.into_parts();
+    exchange.enter(Phase::Body);
+    let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
+    while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {
+        let piece = piece.map_err(|error| Failure::from_io(error, Phase::Body))?;
+        exchange.enter(Phase::Body);
+        if !inbox.push_bytes(piece)? {
+            return Ok(inbox.cut());
+        }
+    }
+    inbox.finish()
+}
+
+async fn acquire(alarm: &mut Alarm, admit: Admit) -> Result<Permit, Error> {
+    match admit {
+        Admit::Local(mut ticket) => {
+            let ask = |now, cx: &mut Context<'_>| ticket.poll(now, cx.waker());
+            alarm.wait(ask).await
+        }
+        Admit::Other(gate, ask) => {
+            let permit = gate.admit_async(&ask).await?;
+            Ok(tied(gate, permit))
+        }
+    }
+}
+
+async fn renew(alarm: &mut Alarm, mut refresh: Refresh) -> Result<(), Error> {
+    match alarm.wait(|_, cx| refresh.poll(cx.waker())).await? {
+        Turn::Fresh => Ok(()),
+        Turn::Lead(lead) => {
+            let now = alarm.seat.clock();
+            // A hook may block; the executor must not.
+            smol::unblock(move || lead.run(|| now.now())).await
+        }
+    }
+}
+
+/// The call's place at the clock, and its only timer.
+struct Alarm {
+    seat: Seat,
+    timer: Option<(Timer, Instant)>,
+}
+
+impl Alarm {
+    fn new(seat: Seat) -> Alarm {
+        Alarm { seat, timer: None }
+    }
+
+    fn now(&self) -> Instant {
+        self.seat.now()
+    }
+
+    /// Waits until `poll` is done. Each `Err` of it says when to ask again at the latest.
+    async fn wait<T>(
+        &mut self,
+        mut poll: impl FnMut(Instant, &mut Context<'_>) -> Result<T, Option<Instant>>,
+    ) -> T {
+        poll_fn(|cx| {
+            self.seat.busy();
+            loop {
+                let asked = if self.seat.is_virtual() {
+                    let waker = self.seat.waker(cx.waker());
+                    poll(self.now(), &mut Context::from_waker(&waker))
+                } else {
+                    poll(self.now(), cx)
+                };
+                match asked {
+                    Ok(done) => return Poll::Ready(done),
+                    Err(until) if self.rings(until, cx) => {}
+                    Err(_) => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether `until` has come; if not, sees to it that the task is woken then.
+    fn rings(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> bool {
+        if self.seat.is_virtual() {
+            let rings = until.is_some_and(|at| at <= self.now());
+            if !rings {
+                self.seat.wait(until, cx.waker());
+            }
+            return rings;
+        }
+        let Some(until) = until else { return false };
+        let (timer, armed) = self.timer.get_or_insert_with(|| (Timer::at(until), until));
+        // A timer that rings too early costs a look; setting it anew costs more.
+        if *armed > until {
+            timer.set_at(until);
+            *armed = until;
+        }
+        let mut timer = pin!(timer);
+        match timer.as_mut().poll(cx) {
+            Poll::Pending => false,
+            Poll::Ready(_) => {
+                self.timer = None;
+                true
+            }
+        }
+    }
+}

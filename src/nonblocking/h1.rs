@@ -1,0 +1,264 @@
+//! HTTP/1.1 by hyper, its connection polled by the task that awaits the answer.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming as HyperBody;
+use hyper::client::conn::http1;
+use smol_hyper::rt::FuturesIo;
+
+use super::connect::{self, Wire};
+use super::idle::{Idle, Origin};
+use super::reader::Reader;
+use super::socket::Link;
+use crate::api::Api;
+use crate::body::Body;
+use crate::error::{ErrorKind, Phase};
+use crate::tls::Tls;
+use crate::transport::{Exchange, Failure};
+
+/// As much of a head as is taken; the blocking transport keeps to the same.
+const MAX_HEAD: usize = 64 << 10;
+const MAX_FIELDS: usize = 128;
+
+pub(crate) struct Http1 {
+    tls: Tls,
+    idle: Arc<Idle>,
+}
+
+impl Http1 {
+    pub(super) fn new(api: &Api) -> Http1 {
+        let idle = Arc::new(Idle::new(api.concurrency()));
+        Http1 { tls: api.tls().clone(), idle }
+    }
+
+    pub(super) async fn send(
+        &self,
+        request: Request<Body>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Response<Reader>, Failure> {
+        let origin = Origin::of(request.uri());
+        let careful = !request.method().is_idempotent();
+        let reused = self.idle.take(&origin, careful);
+        exchange.set_reused(reused.is_some());
+        let mut connection = match reused {
+            Some(connection) => connection,
+            None => self.open(request.uri(), exchange).await?,
+        };
+        connection.link.serve(Some(exchange));
+        exchange.enter(Phase::Send);
+        let head = connection.request(to_hyper(request), exchange).await?;
+        let (parts, body) = head.into_parts();
+        let home = Some((self.idle.clone(), origin));
+        let exchange = exchange.clone();
+        let incoming = Incoming { connection: Some(connection), body, home, exchange };
+        Ok(Response::from_parts(parts, Reader::own(incoming)))
+    }
+
+    async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Connection, Failure> {
+        let (wire, link) = connect::connect(uri, &self.tls, exchange).await?;
+        let shaken = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_FIELDS)
+            .handshake(FuturesIo::new(wire))
+            .await;
+        let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
+        Ok(Connection { sender, driver, link })
+    }
+}
+
+/// hyper wants a path and a Host where we have a whole URL.
+fn to_hyper(request: Request<Body>) -> Request<Outgoing> {
+    let (mut parts, body) = request.into_parts();
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
+    parts.headers.insert(HOST, host.expect("the engine's URLs have a good host"));
+    let path = parts.uri.into_parts().path_and_query;
+    parts.uri = path.map_or_else(Uri::default, Uri::from);
+    Request::from_parts(parts, Outgoing::new(body))
+}
+
+/// A connection and the future that moves its bytes.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Outgoing>,
+    driver: http1::Connection<FuturesIo<Wire>, Outgoing>,
+    link: Arc<Link>,
+}
+
+impl Connection {
+    /// Whether it can take another request: open, and without a stray byte.
+    pub(super) fn is_good(&mut self, ask_system: bool) -> bool {
+        if ask_system {
+            self.link.probe();
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
+    }
+
+    /// Sends, and drives the connection until the head is there.
+    async fn request(
+        &mut self,
+        request: Request<Outgoing>,
+        exchange: &Exchange,
+    ) -> Result<Response<HyperBody>, Failure> {
+        let written = request.body().taken.clone();
+        let mut answer = pin!(self.sender.send_request(request));
+        let mut closed = false;
+        poll_fn(|cx| {
+            let driven = if closed { Poll::Pending } else { Pin::new(&mut self.driver).poll(cx) };
+            if exchange.phase() == Phase::Send && written.load(Relaxed) {
+                exchange.enter(Phase::Head);
+            }
+            let ended = match driven {
+                Poll::Ready(Err(error)) => Some(failure(&error, exchange)),
+                Poll::Ready(Ok(())) => {
+                    closed = true;
+                    None
+                }
+                Poll::Pending => None,
+            };
+            match answer.as_mut().poll(cx) {
+                Poll::Ready(Ok(head)) => Poll::Ready(Ok(head)),
+                // What ended the connection tells more than that it ended.
+                Poll::Ready(Err(error)) => {
+                    Poll::Ready(Err(ended.unwrap_or_else(|| failure(&error, exchange))))
+                }
+                Poll::Pending => ended.map_or(Poll::Pending, |ended| Poll::Ready(Err(ended))),
+            }
+        })
+        .await
+    }
+}
+
+/// A body on its way in; brings its connection home when it is complete.
+pub(super) struct Incoming {
+    connection: Option<Connection>,
+    body: HyperBody,
+    home: Option<(Arc<Idle>, Origin)>,
+    exchange: Arc<Exchange>,
+}
+
+impl Incoming {
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => return Poll::Ready(Some(Ok(data))),
+                    // Trailers tell us nothing.
+                    Err(_) => continue,
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    self.connection = None;
+                    return Poll::Ready(Some(Err(failure(&error, &self.exchange).into())));
+                }
+                Poll::Ready(None) => {
+                    self.bring_home(cx);
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {}
+            }
+            let Some(connection) = &mut self.connection else { return Poll::Pending };
+            match Pin::new(&mut connection.driver).poll(cx) {
+                // The body has heard what there was to hear.
+                Poll::Ready(_) => self.connection = None,
+                Poll::Pending => match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(Ok(frame))) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        self.connection = None;
+                        return Poll::Ready(Some(Err(failure(&error, &self.exchange).into())));
+                    }
+                    Poll::Ready(None) => {
+                        self.bring_home(cx);
+                        return Poll::Ready(None);
+                    }
+                },
+            }
+        }
+    }
+
+    /// The body is complete: lets the connection settle, and keeps it if it is good.
+    fn bring_home(&mut self, cx: &mut Context<'_>) {
+        let (Some(mut connection), Some((idle, origin))) =
+            (self.connection.take(), self.home.take())
+        else {
+            return;
+        };
+        let open = Pin::new(&mut connection.driver).poll(cx).is_pending();
+        if open && connection.sender.is_ready() {
+            connection.link.serve(None);
+            idle.put(origin, connection);
+        }
+    }
+}
+
+/// The request's body, in one piece.
+pub(super) struct Outgoing {
+    data: Option<Bytes>,
+    /// hyper has taken all of it.
+    taken: Arc<AtomicBool>,
+}
+
+impl Outgoing {
+    fn new(body: Body) -> Outgoing {
+        let data = Some(body.bytes().clone()).filter(|bytes| !bytes.is_empty());
+        let taken = Arc::new(AtomicBool::new(data.is_none()));
+        Outgoing { data, taken }
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.taken.store(true, Relaxed);
+        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
+    }
+}
+
+/// What an error of hyper's means here.
+fn failure(error: &hyper::Error, exchange: &Exchange) -> Failure {
+    let phase = exchange.phase();
+    if let Some(io) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+        return Failure::of_io(io, phase).caused_by(error.to_string());
+    }
+    // hyper exports no question for it to clients; its words are the answer.
+    let (kind, detail) = if error.is_parse() && error.to_string().contains("too large") {
+        (ErrorKind::HeadTooLarge, "")
+    } else if error.is_parse() {
+        (ErrorKind::Protocol, "not valid HTTP/1.1")
+    } else if phase == Phase::Body {
+        (ErrorKind::Truncated, "the connection was closed")
+    } else if error.is_user() {
+        (ErrorKind::Other, "hyper refused the request")
+    } else {
+        (ErrorKind::Closed, "the connection was closed")
+    };
+    Failure::new(kind, detail).caused_by(error.to_string())
+}

@@ -1,0 +1,79 @@
+//! Connections that wait for their next request.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+
+use super::h1::Connection;
+use crate::sync::lock;
+
+/// How long one may wait. Many servers give up after 60 s, some after 20.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// Below that, a connection just put away is taken for good without asking the
+/// system: a server that closes it in the meantime would beat the probe as well.
+const FRESH: Duration = Duration::from_millis(1);
+
+/// Idle connections by origin. All have the TLS configuration of the one API
+/// that owns the pool, so that is no part of the key.
+pub(super) struct Idle {
+    most: usize,
+    resting: Mutex<Vec<Resting>>,
+}
+
+struct Resting {
+    origin: Origin,
+    connection: Connection,
+    since: Instant,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Origin(Scheme, Authority);
+
+impl Origin {
+    /// The engine's URLs have both parts.
+    pub(super) fn of(uri: &Uri) -> Origin {
+        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
+        let authority = uri.authority().cloned().expect("an absolute URL");
+        Origin(scheme, authority)
+    }
+}
+
+impl Idle {
+    pub(super) fn new(most: usize) -> Idle {
+        Idle { most, resting: Mutex::default() }
+    }
+
+    /// The one used last, if it is still good. `careful` asks the system even
+    /// about one just put away, for a request that must not be sent twice.
+    pub(super) fn take(&self, origin: &Origin, careful: bool) -> Option<Connection> {
+        loop {
+            let now = Instant::now();
+            let mut found = {
+                let mut resting = lock(&self.resting);
+                let at = resting.iter().rposition(|rest| rest.origin == *origin)?;
+                resting.remove(at)
+            };
+            let age = now.saturating_duration_since(found.since);
+            if age < LONGEST && found.connection.is_good(careful || age >= FRESH) {
+                return Some(found.connection);
+            }
+        }
+    }
+
+    pub(super) fn put(&self, origin: Origin, connection: Connection) {
+        let since = Instant::now();
+        let mut resting = lock(&self.resting);
+        let old = |rest: &Resting| since.saturating_duration_since(rest.since) >= LONGEST;
+        let stale = resting.iter().take_while(|rest| old(rest)).count();
+        let full = (resting.len() + 1).saturating_sub(self.most.saturating_add(stale));
+        // Closed after the lock is gone.
+        let surplus = (stale + full).min(resting.len());
+        let gone: Vec<Resting> = resting.drain(..surplus).collect();
+        resting.push(Resting { origin, connection, since });
+        drop(resting);
+        drop(gone);
+    }
+}

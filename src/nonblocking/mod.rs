@@ -1,0 +1,138 @@
+//! Calls that are awaited, on any executor.
+//!
+//! ```no_run
+//! use duocall::nonblocking::Client;
+//! use duocall::{Api, Request};
+//!
+//! # async fn example() -> Result<(), duocall::Error> {
+//! let client = Client::new(Api::new("https://api.example.com/v2/")?);
+//! let response = client.send(Request::get("flows.json")).await?;
+//! println!("{}", response.text()?);
+//! # Ok(()) }
+//! ```
+
+mod batch;
+mod connect;
+mod driver;
+mod h1;
+mod idle;
+mod reader;
+mod socket;
+mod transport;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+pub use batch::Stream;
+pub use reader::Reader;
+pub use transport::Transport;
+
+use crate::api::Api;
+use crate::batch::Batch;
+use crate::endpoint::Endpoint;
+use crate::engine::Bounds;
+use crate::error::Error;
+use crate::request::Request;
+use crate::response::Response;
+use transport::Kind;
+
+/// Calls an API from a task.
+///
+/// Clones are cheap and share the connections. The futures are `Send`, need no
+/// runtime, and do their I/O in the task that polls them. (Sockets and timers
+/// are those of async-io, which starts one thread, `async-io`, for all of the
+/// process; names are resolved, and refresh hooks run, on the threads of the
+/// `blocking` crate.)
+#[derive(Clone)]
+pub struct Client(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) api: Api,
+    pub(crate) transport: Kind,
+}
+
+impl Client {
+    /// A client with connections of its own.
+    pub fn new(api: Api) -> Client {
+        let transport = Kind::own(&api);
+        Client(Arc::new(Inner { api, transport }))
+    }
+
+    /// A client on a transport of your own.
+    pub fn with_transport(api: Api, transport: impl Transport) -> Client {
+        let transport = Kind::other(transport);
+        Client(Arc::new(Inner { api, transport }))
+    }
+
+    /// The API it calls.
+    pub fn api(&self) -> &Api {
+        &self.0.api
+    }
+
+    /// Sends a request and takes the whole response in.
+    ///
+    /// # Errors
+    /// Every failure, and every final status outside 2xx that the request does
+    /// not [`accept`](Request::accept).
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes its connection and gives its place at the gate
+    /// up. The request may have reached the server.
+    pub fn send(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, Error>> + Send + use<> {
+        driver::run(self.0.clone(), request, Bounds::default())
+    }
+
+    /// Makes a call and reads its answer.
+    ///
+    /// # Errors
+    /// As [`send`](Client::send), and what the endpoint's `decode` gives.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Client::send).
+    pub fn call<E>(
+        &self,
+        endpoint: E,
+    ) -> impl Future<Output = Result<E::Output, Error>> + Send + use<E>
+    where
+        E: Endpoint + Send,
+    {
+        let sent = driver::run(self.0.clone(), endpoint.request(), Bounds::default());
+        async move {
+            let response = sent.await?;
+            endpoint.decode(response)
+        }
+    }
+
+    /// Many calls at once.
+    pub fn batch<I>(&self, items: I) -> Batch<Client, smol::stream::Iter<I::IntoIter>>
+    where
+        I: IntoIterator,
+        I::Item: Endpoint,
+    {
+        Batch::new(self.clone(), smol::stream::iter(items))
+    }
+
+    /// Many calls at once, from items that come as they come.
+    pub fn batch_stream<S>(&self, items: S) -> Batch<Client, S>
+    where
+        S: smol::stream::Stream,
+        S::Item: Endpoint,
+    {
+        Batch::new(self.clone(), items)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("nonblocking::Client").field("api", &self.0.api).finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn assert<T: Send + Sync + Clone>() {}
+    assert::<Client>();
+};

@@ -1,0 +1,113 @@
+//! A call under way on a worker.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use crate::cancel::Cancel;
+use crate::error::Error;
+use crate::sync::{lock, unparker};
+
+/// A call that a worker makes. Wait for it on a thread, or await it in a task.
+///
+/// Dropping it cancels the call, as [`cancel`](Job::cancel) does;
+/// [`detach`](Job::detach) lets it go on.
+#[must_use = "dropping a job cancels it"]
+pub struct Job<T> {
+    slot: Arc<Mutex<Slot<T>>>,
+    cancel: Cancel,
+    detached: bool,
+}
+
+struct Slot<T> {
+    result: Option<Result<T, Error>>,
+    waker: Option<Waker>,
+}
+
+/// The worker's end.
+pub(super) struct Tell<T>(Arc<Mutex<Slot<T>>>);
+
+pub(super) fn new<T>(cancel: Cancel) -> (Job<T>, Tell<T>) {
+    let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
+    (Job { slot: slot.clone(), cancel, detached: false }, Tell(slot))
+}
+
+impl<T> Tell<T> {
+    pub(super) fn tell(self, result: Result<T, Error>) {
+        let mut slot = lock(&self.0);
+        slot.result = Some(result);
+        let waker = slot.waker.take();
+        drop(slot);
+        waker.inspect(Waker::wake_by_ref);
+    }
+}
+
+impl<T> Job<T> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// What the call met; [`Panicked`](crate::ErrorKind::Panicked) when the
+    /// endpoint's code panicked; [`Shutdown`](crate::ErrorKind::Shutdown) when
+    /// the client was dropped with the call still queued.
+    ///
+    /// # Blocking
+    /// Blocks the thread until the worker is done.
+    pub fn wait(self) -> Result<T, Error> {
+        let waker = unparker();
+        loop {
+            if let Poll::Ready(result) = self.poll_result(&waker) {
+                return result;
+            }
+            thread::park();
+        }
+    }
+
+    /// Stops the call: if it is queued, it is not made; if it is under way, its
+    /// connection is shut down. The result is then
+    /// [`Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Lets the call go on without anybody waiting for it.
+    pub fn detach(mut self) {
+        self.detached = true;
+    }
+
+    fn poll_result(&self, waker: &Waker) -> Poll<Result<T, Error>> {
+        let mut slot = lock(&self.slot);
+        match slot.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                slot.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Future for Job<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_result(cx.waker())
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        if !self.detached {
+            self.cancel.cancel();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Job<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = lock(&self.slot).result.is_some();
+        f.debug_struct("Job").field("done", &done).finish_non_exhaustive()
+    }
+}

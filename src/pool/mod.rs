@@ -1,0 +1,166 @@
+//! Calls made by worker threads: blocking underneath, to be waited for or awaited.
+//!
+//! ```no_run
+//! use duocall::pool::Client;
+//! use duocall::{Api, Request};
+//!
+//! # fn main() -> Result<(), duocall::Error> {
+//! let client = Client::new(Api::new("https://api.example.com/v2/")?);
+//! let one = client.send(Request::get("flows.json"));
+//! let two = client.send(Request::get("runs.json"));
+//! println!("{} {}", one.wait()?.text()?, two.wait()?.text()?);
+//! # Ok(()) }
+//! ```
+
+mod batch;
+mod job;
+mod workers;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use batch::Stream;
+pub use job::Job;
+
+use crate::api::Api;
+use crate::batch::Batch;
+use crate::blocking;
+use crate::cancel::Cancel;
+use crate::endpoint::Endpoint;
+use crate::engine::Bounds;
+use crate::error::{Error, Mistake};
+use crate::request::Request;
+use crate::response::Response;
+use workers::Workers;
+
+/// Calls an API from threads of its own.
+///
+/// Clones are cheap and share the threads and the connections. Threads are
+/// started when there is work for them, up to the number set, and named
+/// `duocall-worker`. When the last clone is dropped, what is queued is refused
+/// with [`ErrorKind::Shutdown`](crate::ErrorKind::Shutdown), what is under way is
+/// finished, and the threads are joined (a worker that drops the last clone
+/// itself does not join itself).
+#[derive(Clone)]
+pub struct Client {
+    client: blocking::Client,
+    workers: Arc<Workers>,
+}
+
+impl Client {
+    /// A client with as many threads as the API's concurrency, at most 32, and
+    /// connections of its own.
+    pub fn new(api: Api) -> Client {
+        let client = blocking::Client::new(api);
+        Client::on(client, None)
+    }
+
+    /// A client on a transport of your own.
+    pub fn with_transport(api: Api, transport: impl blocking::Transport) -> Client {
+        Client::on(blocking::Client::with_transport(api, transport), None)
+    }
+
+    /// Settings first.
+    pub fn builder(api: Api) -> Builder {
+        Builder { client: blocking::Client::new(api), threads: None }
+    }
+
+    fn on(client: blocking::Client, threads: Option<usize>) -> Client {
+        let threads = threads.unwrap_or(client.api().concurrency().min(32));
+        let workers = Arc::new(Workers::new(threads));
+        Client { client, workers }
+    }
+
+    /// The API it calls.
+    pub fn api(&self) -> &Api {
+        self.client.api()
+    }
+
+    /// Hands a request to the workers. Does not wait.
+    pub fn send(&self, request: Request) -> Job<Response> {
+        self.call(request)
+    }
+
+    /// Hands a call to the workers; they read its answer, too. Does not wait.
+    pub fn call<E>(&self, endpoint: E) -> Job<E::Output>
+    where
+        E: Endpoint + Send + 'static,
+        E::Output: Send + 'static,
+    {
+        let cancel = Cancel::new();
+        let bounds = Bounds { cancel: Some(cancel.clone()), ..Bounds::default() };
+        let (told, tell) = job::new(cancel);
+        self.submit(endpoint, bounds, move |result| tell.tell(result));
+        told
+    }
+
+    /// Many calls at once.
+    pub fn batch<I>(&self, items: I) -> Batch<Client, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Endpoint,
+    {
+        Batch::new(self.clone(), items.into_iter())
+    }
+
+    /// Has a worker make the call and give the result to `tell`, whatever happens.
+    fn submit<E>(
+        &self,
+        endpoint: E,
+        bounds: Bounds,
+        tell: impl FnOnce(Result<E::Output, Error>) + Send + 'static,
+    ) where
+        E: Endpoint + Send + 'static,
+    {
+        let client = self.client.clone();
+        let call = move || {
+            let response = client.run(endpoint.request(), bounds)?;
+            endpoint.decode(response)
+        };
+        self.workers.submit(workers::Task::new(call, tell));
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("pool::Client").field("api", self.api()).finish_non_exhaustive()
+    }
+}
+
+/// Makes a pool [`Client`].
+#[derive(Debug)]
+#[must_use = "no client exists before `build`"]
+pub struct Builder {
+    client: blocking::Client,
+    threads: Option<usize>,
+}
+
+impl Builder {
+    /// How many threads at most, at least 1. Defaults to the API's concurrency, at most 32.
+    pub fn threads(mut self, most: usize) -> Builder {
+        self.threads = Some(most);
+        self
+    }
+
+    /// Another client to make the calls with: on an agent or a transport of your own.
+    pub fn over(mut self, client: blocking::Client) -> Builder {
+        self.client = client;
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) when the number of threads is zero.
+    pub fn build(self) -> Result<Client, Error> {
+        if self.threads == Some(0) {
+            return Err(Mistake::new("threads of the pool", "are zero").into());
+        }
+        Ok(Client::on(self.client, self.threads))
+    }
+}
+
+const _: () = {
+    const fn assert<T: Send + Sync + Clone>() {}
+    assert::<Client>();
+};
