@@ -313,9 +313,11 @@ impl ApiBuilder {
         self
     }
 
+    /// The time that policies, waits and limits follow. Defaults to the system's.
     #[cfg(feature = "mock")]
-    pub(crate) fn clocked(mut self, clock: Clock) -> Self {
-        self.settings.clock = clock;
+    #[cfg_attr(docsrs, doc(cfg(feature = "mock")))]
+    pub fn clock(mut self, clock: &crate::mock::VirtualClock) -> Self {
+        self.settings.clock = clock.clock();
         self
     }
 

@@ -22,7 +22,7 @@ pub(crate) trait Time: Debug + Send + Sync {
     fn wait(&self, seat: u64, until: Option<Instant>, waker: &Waker);
     fn busy(&self, seat: u64);
     /// A waker for others to hold: makes the seat busy before it wakes.
-    fn waker(&self, seat: u64, inner: &Waker) -> Waker;
+    fn waker(self: Arc<Self>, seat: u64, inner: &Waker) -> Waker;
 }
 
 #[derive(Clone, Debug, Default)]
@@ -38,17 +38,29 @@ impl Clock {
     }
 
     pub(crate) fn sit(&self) -> Seat {
-        Seat(self.0.as_ref().map(|time| (time.clone(), time.sit())))
+        Seat(self.0.as_ref().map(|time| Arc::new(Place { id: time.sit(), time: time.clone() })))
     }
 }
 
-/// One call's place at a virtual clock; nothing at the system's.
+/// One call's place at a virtual clock; nothing at the system's. Clones are the same place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seat(Option<Arc<Place>>);
+
 #[derive(Debug)]
-pub(crate) struct Seat(Option<(Arc<dyn Time>, u64)>);
+struct Place {
+    time: Arc<dyn Time>,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.time.leave(self.id);
+    }
+}
 
 impl Seat {
     pub(crate) fn now(&self) -> Instant {
-        self.0.as_ref().map_or_else(Instant::now, |(time, _)| time.now())
+        self.0.as_ref().map_or_else(Instant::now, |place| place.time.now())
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
@@ -56,25 +68,25 @@ impl Seat {
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        Clock(self.0.as_ref().map(|(time, _)| time.clone()))
+        Clock(self.0.as_ref().map(|place| place.time.clone()))
     }
 
     pub(crate) fn waker(&self, inner: &Waker) -> Waker {
         match &self.0 {
-            Some((time, seat)) => time.waker(*seat, inner),
+            Some(place) => place.time.clone().waker(place.id, inner),
             None => inner.clone(),
         }
     }
 
     pub(crate) fn wait(&self, until: Option<Instant>, waker: &Waker) {
-        if let Some((time, seat)) = &self.0 {
-            time.wait(*seat, until, waker);
+        if let Some(place) = &self.0 {
+            place.time.wait(place.id, until, waker);
         }
     }
 
     pub(crate) fn busy(&self) {
-        if let Some((time, seat)) = &self.0 {
-            time.busy(*seat);
+        if let Some(place) = &self.0 {
+            place.time.busy(place.id);
         }
     }
 
@@ -110,14 +122,6 @@ impl Seat {
         match until {
             Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
             None => thread::park(),
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if let Some((time, seat)) = &self.0 {
-            time.leave(*seat);
         }
     }
 }

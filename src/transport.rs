@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{Cancel, Subscription};
-use crate::clock::Clock;
+use crate::clock::Seat;
 use crate::error::{BoxError, Error, ErrorKind, Phase, Sent};
 use crate::policy::Timeouts;
 
@@ -118,7 +118,7 @@ impl From<Failure> for io::Error {
 /// [`enter`](Exchange::enter) as it goes, so that a time-out names its phase.
 #[derive(Debug)]
 pub struct Exchange {
-    clock: Clock,
+    seat: Seat,
     started: Instant,
     timeouts: Timeouts,
     /// The end of the attempt or of the call, whichever comes first.
@@ -136,7 +136,7 @@ pub struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(
-        clock: Clock,
+        seat: Seat,
         now: Instant,
         timeouts: Timeouts,
         total_end: Instant,
@@ -149,7 +149,7 @@ impl Exchange {
             (total_end, Phase::Total)
         };
         let exchange = Exchange {
-            clock,
+            seat,
             started: now,
             timeouts,
             end,
@@ -257,8 +257,8 @@ impl Exchange {
         self.read.load(Relaxed) == 0
     }
 
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     pub(crate) fn cancel(&self) -> Option<&Cancel> {
@@ -291,7 +291,7 @@ impl Exchange {
     }
 
     fn now(&self) -> Instant {
-        self.clock.now()
+        self.seat.now()
     }
 
     fn set_due(&self, now: Instant, limit: Duration) {
@@ -311,7 +311,7 @@ mod tests {
     fn exchange(total: u64) -> Exchange {
         let now = Instant::now();
         let end = now + Duration::from_secs(total);
-        Exchange::new(Clock::default(), now, Timeouts::default(), end, None)
+        Exchange::new(Seat::default(), now, Timeouts::default(), end, None)
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn run(
     let seat = api.clock().sit();
     let cancel = bounds.cancel.clone();
     let cancel = cancel.as_ref();
-    let mut call = Call::new(api, request, bounds, seat.now());
+    let mut call = Call::new(api, request, bounds, seat.clone(), seat.now());
     let mut step = call.begin(seat.now());
     loop {
         if cancel.is_some_and(Cancel::is_cancelled) {

@@ -107,6 +107,11 @@ impl Client {
     }
 }
 
+/// The transport of [`Client::new`], for a transport of your own to wrap.
+pub fn transport(api: &Api) -> impl Transport + use<> {
+    Ureq::new(api)
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("blocking::Client").field("api", &self.api).finish_non_exhaustive()

@@ -29,6 +29,7 @@ use http::{Method, StatusCode};
 use crate::api::Api;
 use crate::batch::Watch;
 use crate::cancel::Cancel;
+use crate::clock::Seat;
 use crate::error::{Error, ErrorKind, Mistake, Phase, Sent};
 use crate::request::Request;
 use crate::response::Response;
@@ -84,6 +85,8 @@ pub(crate) struct Call {
     api: Api,
     request: Request,
     bounds: Bounds,
+    /// Handed on to the transport, which may have to wait; never asked here.
+    seat: Seat,
     hop: Option<Hop>,
     random: fastrand::Rng,
     /// When the call began, moved on by the time it spent at the gate.
@@ -103,12 +106,19 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(api: &Api, request: Request, bounds: Bounds, now: Instant) -> Call {
+    pub(crate) fn new(
+        api: &Api,
+        request: Request,
+        bounds: Bounds,
+        seat: Seat,
+        now: Instant,
+    ) -> Call {
         let random = api.random(request.retry.as_ref());
         Call {
             api: api.clone(),
             request,
             bounds,
+            seat,
             hop: None,
             random,
             started: now,
@@ -220,8 +230,8 @@ impl Call {
             return self.out_of_time(now);
         }
         let cancel = self.bounds.cancel.clone();
-        let clock = self.api.clock().clone();
-        let exchange = Exchange::new(clock, now, *self.api.timeouts(), end, cancel);
+        let seat = self.seat.clone();
+        let exchange = Exchange::new(seat, now, *self.api.timeouts(), end, cancel);
         let mut auth = None;
         if self.hop().trusted {
             // Asked again: it may have been rotated while the call waited.

@@ -25,7 +25,7 @@ pub(super) async fn run(
     bounds: Bounds,
 ) -> Result<Response, Error> {
     let mut alarm = Alarm::new(client.api.clock().sit());
-    let mut call = Call::new(&client.api, request, bounds, alarm.now());
+    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
     let mut step = call.begin(alarm.now());
     loop {
         step = match step {

@@ -21,6 +21,7 @@ use super::connect::{self, Wire};
 use super::idle::{Idle, Origin};
 use super::reader::Reader;
 use super::socket::Link;
+use super::transport::Transport;
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase};
@@ -42,7 +43,7 @@ impl Http1 {
         Http1 { tls: api.tls().clone(), idle }
     }
 
-    pub(super) async fn send(
+    pub(super) async fn run(
         &self,
         request: Request<Body>,
         exchange: &Arc<Exchange>,
@@ -74,6 +75,16 @@ impl Http1 {
             .await;
         let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
         Ok(Connection { sender, driver, link })
+    }
+}
+
+impl Transport for Http1 {
+    async fn send(
+        &self,
+        request: Request<Body>,
+        exchange: Arc<Exchange>,
+    ) -> Result<Response<Reader>, Failure> {
+        self.run(request, &exchange).await
     }
 }
 

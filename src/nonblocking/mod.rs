@@ -126,6 +126,11 @@ impl Client {
     }
 }
 
+/// The transport of [`Client::new`], for a transport of your own to wrap.
+pub fn transport(api: &Api) -> impl Transport + use<> {
+    h1::Http1::new(api)
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("nonblocking::Client").field("api", &self.0.api).finish_non_exhaustive()

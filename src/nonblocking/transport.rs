@@ -95,7 +95,7 @@ impl Kind {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         match self {
-            Kind::Own(http1) => http1.send(request, exchange).await,
+            Kind::Own(http1) => http1.run(request, exchange).await,
             Kind::Other(other) => other.send_boxed(request, exchange.clone()).await,
         }
     }
