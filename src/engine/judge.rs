@@ -77,7 +77,7 @@ fn meaning(status: StatusCode) -> Option<String> {
         426 => "the server wants another protocol",
         // RFC 6585
         428 => "the server wants a conditional request",
-        429 => "too many requests",
+        429 => "the server wants fewer requests",
         431 => "the header fields are too large",
         // RFC 7725
         451 => "the resource is withheld for legal reasons",

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use smol::Timer;
-
 use super::Inner;
-use crate::clock::Seat;
+use super::alarm::Alarm;
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
 use crate::engine::inbox::Reply;
@@ -24,7 +22,7 @@ pub(super) async fn run(
     request: Request,
     bounds: Bounds,
 ) -> Result<Response, Error> {
-    let mut alarm = Alarm::new(client.api.clock().sit());
+    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
     let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
     let mut step = call.begin(alarm.now());
     loop {
@@ -52,7 +50,11 @@ pub(super) async fn run(
 
 /// One timer serves every phase: it is looked at only when nothing else is ready,
 /// so what has arrived counts before the clock does.
-async fn timed(alarm: &mut Alarm, client: &Inner, outgoing: &Outgoing) -> Result<Reply, Failure> {
+async fn timed(
+    alarm: &mut Alarm<'_>,
+    client: &Inner,
+    outgoing: &Outgoing,
+) -> Result<Reply, Failure> {
     let limits = &outgoing.exchange;
     let mut done = pin!(exchange(client, outgoing));
     let look = |now: Instant, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
@@ -80,7 +82,7 @@ async fn exchange(client: &Inner, outgoing: &Outgoing) -> Result<Reply, Failure>
     inbox.finish()
 }
 
-async fn acquire(alarm: &mut Alarm, admit: Admit) -> Result<Permit, Error> {
+async fn acquire(alarm: &mut Alarm<'_>, admit: Admit) -> Result<Permit, Error> {
     match admit {
         Admit::Local(mut ticket) => {
             let ask = |now, cx: &mut Context<'_>| ticket.poll(now, cx.waker());
@@ -93,79 +95,13 @@ async fn acquire(alarm: &mut Alarm, admit: Admit) -> Result<Permit, Error> {
     }
 }
 
-async fn renew(alarm: &mut Alarm, mut refresh: Refresh) -> Result<(), Error> {
+async fn renew(alarm: &mut Alarm<'_>, mut refresh: Refresh) -> Result<(), Error> {
     match alarm.wait(|_, cx| refresh.poll(cx.waker())).await? {
         Turn::Fresh => Ok(()),
         Turn::Lead(lead) => {
             let now = alarm.seat.clock();
             // A hook may block; the executor must not.
             smol::unblock(move || lead.run(|| now.now())).await
-        }
-    }
-}
-
-/// The call's place at the clock, and its only timer.
-struct Alarm {
-    seat: Seat,
-    timer: Option<(Timer, Instant)>,
-}
-
-impl Alarm {
-    fn new(seat: Seat) -> Alarm {
-        Alarm { seat, timer: None }
-    }
-
-    fn now(&self) -> Instant {
-        self.seat.now()
-    }
-
-    /// Waits until `poll` is done. Each `Err` of it says when to ask again at the latest.
-    async fn wait<T>(
-        &mut self,
-        mut poll: impl FnMut(Instant, &mut Context<'_>) -> Result<T, Option<Instant>>,
-    ) -> T {
-        poll_fn(|cx| {
-            self.seat.busy();
-            loop {
-                let asked = if self.seat.is_virtual() {
-                    let waker = self.seat.waker(cx.waker());
-                    poll(self.now(), &mut Context::from_waker(&waker))
-                } else {
-                    poll(self.now(), cx)
-                };
-                match asked {
-                    Ok(done) => return Poll::Ready(done),
-                    Err(until) if self.rings(until, cx) => {}
-                    Err(_) => return Poll::Pending,
-                }
-            }
-        })
-        .await
-    }
-
-    /// Whether `until` has come; if not, sees to it that the task is woken then.
-    fn rings(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> bool {
-        if self.seat.is_virtual() {
-            let rings = until.is_some_and(|at| at <= self.now());
-            if !rings {
-                self.seat.wait(until, cx.waker());
-            }
-            return rings;
-        }
-        let Some(until) = until else { return false };
-        let (timer, armed) = self.timer.get_or_insert_with(|| (Timer::at(until), until));
-        // A timer that rings too early costs a look; setting it anew costs more.
-        if *armed > until {
-            timer.set_at(until);
-            *armed = until;
-        }
-        let mut timer = pin!(timer);
-        match timer.as_mut().poll(cx) {
-            Poll::Pending => false,
-            Poll::Ready(_) => {
-                self.timer = None;
-                true
-            }
         }
     }
 }

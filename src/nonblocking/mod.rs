@@ -11,6 +11,7 @@
 //! # Ok(()) }
 //! ```
 
+mod alarm;
 mod batch;
 mod connect;
 mod driver;
@@ -35,6 +36,7 @@ use crate::engine::Bounds;
 use crate::error::Error;
 use crate::request::Request;
 use crate::response::Response;
+use alarm::Alarms;
 use transport::Kind;
 
 /// Calls an API from a task.
@@ -50,19 +52,24 @@ pub struct Client(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) api: Api,
     pub(crate) transport: Kind,
+    alarms: Alarms,
 }
 
 impl Client {
     /// A client with connections of its own.
     pub fn new(api: Api) -> Client {
         let transport = Kind::own(&api);
-        Client(Arc::new(Inner { api, transport }))
+        Client::on(api, transport)
     }
 
     /// A client on a transport of your own.
     pub fn with_transport(api: Api, transport: impl Transport) -> Client {
-        let transport = Kind::other(transport);
-        Client(Arc::new(Inner { api, transport }))
+        Client::on(api, Kind::other(transport))
+    }
+
+    fn on(api: Api, transport: Kind) -> Client {
+        let alarms = Alarms::new(api.concurrency());
+        Client(Arc::new(Inner { api, transport, alarms }))
     }
 
     /// The API it calls.
