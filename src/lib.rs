@@ -1,4 +1,84 @@
 //! One API definition, one policy, three ways to call it: blocking, async, thread pool.
+//!
+//! An [`Api`] says once where an API is, who calls, how often and how long. A client takes it and
+//! makes the calls: [`blocking::Client`] on the calling thread, [`pool::Client`] on worker threads,
+//! [`nonblocking::Client`] in a task of any executor. The requests on the wire, the retries, the
+//! limits and the errors are the same in all three.
+//!
+//! ```no_run
+//! use duocall::blocking::Client; // or duocall::pool::Client, duocall::nonblocking::Client
+//! use duocall::{Api, Auth, Rate, Request};
+//!
+//! # fn main() -> Result<(), duocall::Error> {
+//! let api = Api::builder("https://api.example.com/v2/")
+//!     .auth(Auth::token("from your configuration"))
+//!     .rate(Rate::per_second(20))
+//!     .build()?;
+//! let client = Client::new(api);
+//! let response = client.send(Request::get("flows.json").query("limit", 50))?;
+//! let names: Vec<String> = response.json()?;
+//! # drop(names); Ok(()) }
+//! ```
+//!
+//! Where to look next: [`Request`] for what can be asked, [`Endpoint`] for typed calls, [`Batch`] for
+//! many calls at once, [`Error`] for what can go wrong, [`Retry`], [`Rate`] and [`Timeouts`] for the
+//! policies and their defaults.
+//!
+//! # The three ways
+//!
+//! | | a call | its result | many at once |
+//! |---|---|---|---|
+//! | [`blocking::Client`] | made on the calling thread | returned | one after another |
+//! | [`pool::Client`] | made by a worker thread | a [`pool::Job`]: `.wait()` or `.await` | on up to as many threads as it has |
+//! | [`nonblocking::Client`] | made in the task that polls it | a future | in one task; a stream's as tasks of their own |
+//!
+//! # Features
+//!
+//! | feature | default | what it gives |
+//! |---|---|---|
+//! | `blocking` | yes | [`blocking::Client`], on ureq |
+//! | `async` | | [`nonblocking::Client`]: hyper's HTTP/1.1 over async-io sockets, on any executor |
+//! | `pool` | | [`pool::Client`]: worker threads over `blocking`; implies it |
+//! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
+//! | `gzip` | yes | gzip and deflate are asked for and decoded |
+//! | `mock` | | [`mock`]: scripted answers, virtual time, record and replay |
+//!
+//! Features only add: turning one on changes nothing about another.
+//!
+//! # Implementation
+//!
+//! Everything that decides (retry, gate, deadline, redirect, credential, decoding, judgement) is one
+//! step machine without I/O. Each way of calling is a short loop that does the machine's steps, over
+//! a transport that only moves bytes.
+//!
+//! ## Every thread that is ever started
+//!
+//! | way | thread | when, and why |
+//! |---|---|---|
+//! | blocking, pool | `duocall-resolve` | one for each lookup of a name, for the system's resolver cannot be interrupted and the call has a deadline. It ends with the lookup. At most 64 at a time; with more the call fails with [`ErrorKind::Resource`]. None for a host that is an address. |
+//! | pool | `duocall-worker` | makes the calls. Started when there is work and nobody free, up to the number set; joined when the last clone of the client is dropped. |
+//! | async | `async-io` | one for all of the process, started by the crate async-io at the first socket or timer. It waits for events where no executor does. It is never stopped. |
+//! | async | `blocking-1`, … | those of the crate `blocking`: each lookup of a name and each run of a refresh hook takes one, for both may block. They end when they have been idle for a while. |
+//! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch: its calls run there, so that they go on while the consumer is busy. It is never stopped. |
+//!
+//! [`blocking::Client`] starts no other, and `gather`, `fail_fast` and single calls of the async client
+//! run in the task that polls them.
+//!
+//! ## What is never done
+//!
+//! - No environment variable is obeyed: none for proxies, none for certificates. [`Secret::from_env`]
+//!   reads the one you name. (Crates underneath read three kinds of their own: ureq looks at the proxy
+//!   variables when a client is made, and what it finds is thrown away; `blocking` reads
+//!   `BLOCKING_MAX_THREADS`; smol reads `SMOL_THREADS` when the first stream is started.)
+//! - No file is read or written, but by [`Secret::from_file`] and the cassettes of [`mock`].
+//! - No global state decides anything: two `Api` values share no connection, gate, credential or
+//!   budget. What is static is the TLS configuration of those who change nothing about it, and the
+//!   count of `duocall-resolve` threads.
+//! - No connection is used again after a response that was not proven complete.
+//! - No secret is part of a text: `Debug` and `Display` of every type leave it out.
+//! - No log is written by duocall. ureq writes to the facade `log`; at the level *trace* it shows URLs
+//!   with their query, and in it the secret of an [`Auth::query`]. Headers with credentials it leaves out.
+//! - No unsafe code: `#![forbid(unsafe_code)]`. No build script.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
@@ -62,3 +142,10 @@ pub use tls::Tls;
 pub use trace::{Attempt, Cause};
 
 pub use http;
+
+/// Makes the code in the pages for people compile.
+#[cfg(all(doctest, feature = "async", feature = "pool", feature = "mock"))]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+}
