@@ -13,7 +13,7 @@ pub mod blocking;
 mod body;
 mod cancel;
 mod clock;
-mod endpoint;
+pub mod endpoint;
 mod engine;
 mod error;
 #[cfg(feature = "async")]
