@@ -105,7 +105,7 @@ pub mod blocking;
 mod body;
 mod cancel;
 mod clock;
-mod endpoint;
+pub mod endpoint;
 mod engine;
 mod error;
 #[cfg(feature = "mock")]

@@ -38,6 +38,29 @@ impl Response {
         Response(Arc::new(inner))
     }
 
+    /// A response out of thin air, for tests of what reads one.
+    #[cfg(test)]
+    pub(crate) fn made(
+        url: &str,
+        status: u16,
+        headers: &[(&'static str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response {
+        let header = |(name, value): &(&'static str, &str)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_str(value).unwrap())
+        };
+        Response::new(Inner {
+            method: Method::GET,
+            status: StatusCode::from_u16(status).unwrap(),
+            url: Url::parse(url).unwrap(),
+            headers: headers.iter().map(header).collect(),
+            body: body.into(),
+            attempts: Vec::new(),
+            history: Vec::new(),
+            canary: None,
+        })
+    }
+
     /// The same response with at most `most` bytes of its body.
     pub(crate) fn shortened(self, most: usize) -> Response {
         let mut inner = Arc::unwrap_or_clone(self.0);
@@ -69,6 +92,10 @@ impl Response {
     /// The URL that answered, after redirects, with its query.
     pub fn url(&self) -> &str {
         self.0.url.as_str()
+    }
+
+    pub(crate) fn place(&self) -> &Url {
+        &self.0.url
     }
 
     pub(crate) fn redacted_url(&self) -> String {
@@ -127,10 +154,7 @@ impl Response {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(self.unmarked()).map_err(|error| {
             // The message may quote the body, and the body the credential; the error itself is not kept.
-            let mut text = error.to_string();
-            if let Some(canary) = &self.0.canary {
-                text = text.replace(&**canary, "***");
-            }
+            let text = self.without_secret(error.to_string());
             self.unreadable(format!("{text}, in {} bytes{}", self.bytes().len(), self.labelled()))
         })
     }
@@ -147,9 +171,22 @@ impl Response {
         body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
     }
 
+    /// A text that may quote the body, without the credential that the body may quote.
+    pub(crate) fn without_secret(&self, text: String) -> String {
+        match &self.0.canary {
+            Some(canary) => text.replace(&**canary, "***"),
+            None => text,
+        }
+    }
+
     fn unreadable(&self, detail: String) -> Error {
+        self.failing(ErrorKind::Decode, detail)
+    }
+
+    /// An error about this response.
+    pub(crate) fn failing(&self, kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Error {
         let kept = self.clone().shortened(crate::engine::EVIDENCE);
-        Error::new(ErrorKind::Decode, detail)
+        Error::new(kind, detail)
             .of_response(kept)
             .after(self.0.attempts.clone(), std::time::Duration::ZERO)
     }
