@@ -119,6 +119,7 @@ fn blocking_op(
         Op::Steps(steps) => {
             let done = steps.into_iter().filter_map(|step| match step {
                 Step::Send(request) => Some(Said::response(client.send(request))),
+                Step::Made(make) => Some(Said::response(client.send(make(client.api())))),
                 Step::Call(item) => Some(Said::Result(None, client.call(item))),
                 Step::Do(f) => {
                     f(client.api(), site);
@@ -154,6 +155,7 @@ fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, cancel: Option<Cance
         Op::Steps(steps) => {
             let done = steps.into_iter().filter_map(|step| match step {
                 Step::Send(request) => Some(Said::response(client.send(request).wait())),
+                Step::Made(make) => Some(Said::response(client.send(make(client.api())).wait())),
                 Step::Call(item) => Some(Said::Result(None, client.call(item).wait())),
                 Step::Do(f) => {
                     f(client.api(), site);
@@ -190,6 +192,9 @@ async fn run_async(work: Work) -> Vec<Said> {
             for step in steps {
                 match step {
                     Step::Send(request) => said.push(Said::response(client.send(request).await)),
+                    Step::Made(make) => {
+                        said.push(Said::response(client.send(make(client.api())).await));
+                    }
                     Step::Call(item) => said.push(Said::Result(None, client.call(item).await)),
                     Step::Do(f) => f(client.api(), &work.site),
                 }

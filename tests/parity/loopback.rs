@@ -23,9 +23,12 @@ impl Site {
             let addr = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap();
             return Site { server: None, addr };
         }
-        let routes = scenario.routes.clone();
+        let (routes, denied) = (scenario.routes.clone(), scenario.denied);
         let counts: Mutex<HashMap<&str, usize>> = Mutex::default();
         let server = Server::new(move |seen| {
+            if denied.is_some() && seen.header("authorization") == denied {
+                return support::reply(401, &[], "");
+            }
             let path = seen.target.split('?').next().unwrap_or_default();
             let route = routes.iter().find(|(of, _)| of.is_empty() || *of == path);
             let Some((of, replies)) = route else { return support::reply(404, &[], "no route") };
@@ -99,6 +102,7 @@ fn whole(http: &Http, seen: &Seen) -> Vec<Act> {
     let port = host.rsplit(':').next().unwrap_or_default();
     let filled = |value: &str| {
         let value = value.replace("{base}", &format!("http://127.0.0.1:{port}"));
+        let value = value.replace("{hostport}", &format!("127.0.0.1:{port}"));
         value.replace("{other}", &format!("http://localhost:{port}"))
     };
     let headers: Vec<_> = http.headers.iter().map(|(name, v)| (*name, filled(v))).collect();

@@ -40,17 +40,34 @@ impl Outcome {
             saw.sort();
             fine.sort();
         }
-        fine.extend(said.iter().map(|said| details(said, site)));
+        if scenario.loose {
+            saw.clear();
+            fine.clear();
+        }
+        fine.extend(said.iter().filter(|_| !scenario.loose).map(|said| details(said, site)));
         let mask = |text: String| masked_times(&site.masked(&text));
+        let traced = if scenario.loose { &[] } else { said };
         Outcome {
-            results: said.iter().map(|said| mask(result(scenario, said))).collect(),
-            traces: said.iter().filter_map(|said| trace(scenario, said)).collect(),
-            saw,
+            results: folded(said.iter().map(|said| mask(result(scenario, said))).collect()),
+            traces: folded(traced.iter().filter_map(|said| trace(scenario, said)).collect()),
+            saw: folded(saw),
             notes: notes.all(),
             connections: (!scenario.at_once).then(|| site.connections()),
             fine,
         }
     }
+}
+
+/// Five and more equal lines as one.
+fn folded(lines: Vec<String>) -> Vec<String> {
+    let mut folded = Vec::new();
+    for run in lines.chunk_by(|one, other| one == other) {
+        match run.len() {
+            5.. => folded.push(format!("{} x {}", run.len(), run[0])),
+            _ => folded.extend_from_slice(run),
+        }
+    }
+    folded
 }
 
 fn result(scenario: &Scenario, said: &Said) -> String {

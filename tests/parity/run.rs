@@ -111,13 +111,19 @@ pub fn quick() -> Retry {
     Retry::default().backoff(Duration::from_millis(1), Duration::from_millis(5)).seed(1)
 }
 
+fn shortened(text: &str) -> String {
+    let most = 2000;
+    text.chars().take(most).chain(text.chars().skip(most).take(1).map(|_| '…')).collect()
+}
+
 /// Every way against the table, and the others against the first where the table is silent.
 fn compare(scenario: &Scenario, outcomes: &[Outcome]) -> Vec<String> {
     let expected = &scenario.expected;
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
     for (backend, outcome) in backends::ALL.iter().zip(outcomes) {
         let mut differs = |what: &str, expected: &str, got: &str| {
-            let text = format!("{what}\n    expected  {expected}\n    got       {got}");
+            let (shown, instead) = (shortened(expected), shortened(got));
+            let text = format!("{what}\n    expected  {shown}\n    got       {instead}");
             match found.iter_mut().find(|(other, _)| *other == text) {
                 _ if expected == got => {}
                 Some((_, names)) => names.push(backend.name),

@@ -39,7 +39,11 @@ pub struct Scenario {
     /// Calls run at once: the order of what the server saw, and its connections, mean nothing.
     pub at_once: bool,
     pub only_bytes: bool,
+    /// How many requests it took, and which, is a matter of chance.
+    pub loose: bool,
     pub refuse: bool,
+    /// The `Authorization` that gets a 401, whatever the script.
+    pub denied: Option<&'static str>,
     pub expected: Expected,
 }
 
@@ -81,6 +85,8 @@ pub enum Mode {
 #[derive(Clone)]
 pub enum Step {
     Send(Request),
+    /// Made for the server's address.
+    Made(fn(&Api) -> Request),
     Call(Item),
     Do(fn(&Api, &Site)),
 }
@@ -206,6 +212,8 @@ pub fn case(name: &'static str) -> Scenario {
         told: Vec::new(),
         at_once: false,
         only_bytes: false,
+        loose: false,
+        denied: None,
         refuse: false,
         expected: Expected::default(),
     }
@@ -238,6 +246,10 @@ impl Scenario {
 
     pub fn send(self, request: Request) -> Self {
         self.step(Step::Send(request))
+    }
+
+    pub fn send_made(self, make: fn(&Api) -> Request) -> Self {
+        self.step(Step::Made(make))
     }
 
     pub fn call(self, request: Request, read: fn(Response) -> Result<Value, Error>) -> Self {
@@ -298,6 +310,16 @@ impl Scenario {
     /// Makes sense only where there are bytes and connections.
     pub fn only_bytes(mut self) -> Self {
         self.only_bytes = true;
+        self
+    }
+
+    pub fn loose(mut self) -> Self {
+        self.loose = true;
+        self
+    }
+
+    pub fn denies(mut self, authorization: &'static str) -> Self {
+        self.denied = Some(authorization);
         self
     }
 
