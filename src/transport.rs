@@ -13,6 +13,10 @@ use crate::clock::Seat;
 use crate::error::{BoxError, Error, ErrorKind, Phase, Sent};
 use crate::policy::Timeouts;
 
+/// As much of a head as is taken. The engine checks; a transport need not buffer more.
+pub(crate) const MAX_HEAD: usize = 64 << 10;
+pub(crate) const MAX_FIELDS: usize = 128;
+
 /// Why an exchange failed, as a transport tells it.
 #[derive(Debug)]
 pub struct Failure {
@@ -72,11 +76,16 @@ impl Failure {
             (_, Phase::Resolve) => ErrorKind::Dns,
             (_, Phase::Connect) => ErrorKind::Connect,
             (_, Phase::Tls) => ErrorKind::Closed,
-            (io::ErrorKind::InvalidData, _) => ErrorKind::Protocol,
+            // hyper calls a broken chunk invalid input.
+            (io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput, _) => ErrorKind::Protocol,
             (_, Phase::Body) => ErrorKind::Truncated,
             _ => ErrorKind::Closed,
         };
-        Failure::new(kind, error.kind().to_string())
+        match (kind, error.kind()) {
+            (ErrorKind::Protocol, _) => Failure::new(kind, "not valid HTTP/1.1"),
+            (_, io::ErrorKind::UnexpectedEof) => Failure::new(kind, "the connection was closed"),
+            (_, other) => Failure::new(kind, other.to_string()),
+        }
     }
 
     pub(crate) fn into_error(self) -> Error {

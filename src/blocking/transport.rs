@@ -13,7 +13,7 @@ use super::socket::{Connect, Resolve};
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
-use crate::transport::{Exchange, Failure};
+use crate::transport::{Exchange, Failure, MAX_HEAD};
 
 /// The body of a response as a blocking transport gives it: raw, undecoded.
 pub type Reader = Box<dyn Read + Send>;
@@ -64,9 +64,6 @@ where
         self(request, exchange)
     }
 }
-
-/// As much of a head as is taken; the async transport keeps to the same.
-const MAX_HEAD: usize = 64 << 10;
 
 /// What the core does itself, ureq must not do. (Its builder has a private
 /// parameter, so no function can take both kinds.)

@@ -62,11 +62,13 @@ impl Credentials {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    pub(crate) fn standing(&self, now: Instant) -> Result<Standing, Mistake> {
+    /// `renewed`: whether the call has just waited for a newer one.
+    pub(crate) fn standing(&self, renewed: bool, now: Instant) -> Result<Standing, Mistake> {
         let state = lock(&self.0);
         state.auth.check()?;
         let unmade = matches!(state.current.kind, Kind::Refreshing(_));
-        if unmade || state.stale_at.is_some_and(|at| now >= at) {
+        let stale = !renewed && state.stale_at.is_some_and(|at| now >= at);
+        if unmade || stale {
             return Ok(Standing::Stale(state.generation));
         }
         Ok(Standing::Good)
@@ -227,16 +229,18 @@ mod tests {
         let now = Instant::now();
         let (count, auth) = counting();
         let credentials = Arc::new(Credentials::new(auth));
-        let Ok(Standing::Stale(generation)) = credentials.standing(now) else { panic!("unmade") };
+        let Ok(Standing::Stale(generation)) = credentials.standing(false, now) else {
+            panic!("unmade")
+        };
         let mut waits: Vec<_> = (0..50).map(|_| credentials.refresh(generation)).collect();
         let leading = lead(&mut waits[0]).expect("the first leads");
         assert!(waits[1..].iter_mut().all(|wait| wait.poll(Waker::noop()).is_err()));
         leading.run(|| now).unwrap();
         assert!(waits.iter_mut().all(|w| matches!(w.poll(Waker::noop()), Ok(Ok(Turn::Fresh)))));
         assert_eq!(count.load(SeqCst), 1);
-        assert!(matches!(credentials.standing(now), Ok(Standing::Good)));
+        assert!(matches!(credentials.standing(false, now), Ok(Standing::Good)));
         let later = now + Duration::from_secs(90);
-        assert!(matches!(credentials.standing(later), Ok(Standing::Stale(_))));
+        assert!(matches!(credentials.standing(false, later), Ok(Standing::Stale(_))));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Takes the body of a response in: undoes codings, keeps the limits.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use super::coding::{Coding, Decoder};
 use crate::error::ErrorKind;
-use crate::transport::Failure;
+use crate::transport::{Failure, MAX_FIELDS, MAX_HEAD};
 
 /// Bytes of a body nobody will read that are worth reading to keep the connection.
 const DRAINED: usize = 64 << 10;
@@ -51,6 +51,7 @@ impl Inbox {
         asked_for: &[Coding],
     ) -> Result<Inbox, Failure> {
         let (mut parts, ()) = head.into_parts();
+        check_size(&parts.headers)?;
         let bodiless = method == Method::HEAD || parts.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
         if !bodiless && wanted != Wanted::None {
@@ -159,6 +160,15 @@ fn too_large(most: usize) -> Failure {
     Failure::new(ErrorKind::BodyTooLarge, format!("more than {most} bytes"))
 }
 
+/// A transport may stop reading a head at the limit, or a little above it.
+fn check_size(headers: &HeaderMap) -> Result<(), Failure> {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    if headers.len() > MAX_FIELDS || headers.iter().map(line).sum::<usize>() > MAX_HEAD {
+        return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
+    }
+    Ok(())
+}
+
 fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -232,6 +242,15 @@ mod tests {
         two.push_bytes(piece.clone()).unwrap();
         two.push_bytes(piece).unwrap();
         assert_eq!(two.finish().unwrap().body, [1, 2, 3, 1, 2, 3][..]);
+    }
+
+    #[test]
+    fn a_large_head_is_refused() {
+        let value: &'static str = Box::leak("a".repeat(30_000).into());
+        assert!(inbox(Wanted::None, &[("x", value), ("x", value)]).is_ok());
+        assert!(inbox(Wanted::None, &[("x", value), ("x", value), ("x", value)]).is_err());
+        assert!(inbox(Wanted::None, &[("x", "a"); MAX_FIELDS]).is_ok());
+        assert!(inbox(Wanted::None, &[("x", "a"); MAX_FIELDS + 1]).is_err());
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub(crate) struct Call {
     generation: u64,
     replayed: bool,
     resent: bool,
+    /// How far the last request came.
+    sent: Sent,
     history: Vec<Url>,
     trace: Vec<Attempt>,
 }
@@ -131,6 +133,7 @@ impl Call {
             generation: 0,
             replayed: false,
             resent: false,
+            sent: Sent::No,
             history: Vec::new(),
             trace: Vec::new(),
         }
@@ -177,9 +180,14 @@ impl Call {
 
     /// A good credential first, then a place.
     fn admission(&mut self, now: Instant) -> Step {
+        self.admission_with(false, now)
+    }
+
+    /// A credential just made is used, however short it lasts.
+    fn admission_with(&mut self, renewed: bool, now: Instant) -> Step {
         self.since = now;
         if self.hop().trusted {
-            match self.api.credentials().standing(now) {
+            match self.api.credentials().standing(renewed, now) {
                 Ok(Standing::Good) => {}
                 Ok(Standing::Stale(generation)) => {
                     return Step::Refresh(self.api.credentials().refresh(generation));
@@ -195,7 +203,7 @@ impl Call {
 
     pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
         match result {
-            Ok(()) => self.admission(now),
+            Ok(()) => self.admission_with(true, now),
             Err(error) => self.fail(error, now),
         }
     }
@@ -236,6 +244,9 @@ impl Call {
         if self.hop().trusted {
             // Asked again: it may have been rotated while the call waited.
             let (current, generation) = self.api.credentials().current();
+            if let Err(mistake) = current.check() {
+                return self.fail(mistake.into(), now);
+            }
             self.generation = generation;
             auth = Some(current);
         }
@@ -259,13 +270,16 @@ impl Call {
             reused: exchange.reused(),
         });
         match result {
-            Ok(reply) => self.answered(reply, now),
+            Ok(reply) => {
+                self.sent = Sent::Yes;
+                self.answered(reply, now)
+            }
             Err(failure) => self.failed(exchange, failure, now),
         }
     }
 
     fn failed(&mut self, exchange: &Exchange, mut failure: Failure, now: Instant) -> Step {
-        failure.sent.get_or_insert_with(|| exchange.sent());
+        self.sent = *failure.sent.get_or_insert_with(|| exchange.sent());
         let died = matches!(failure.kind, ErrorKind::Closed | ErrorKind::Truncated);
         let stale = died && exchange.reused() && exchange.untouched();
         let harmless = self.request.is_idempotent() || failure.sent == Some(Sent::No);
@@ -284,10 +298,7 @@ impl Call {
         let redirected =
             match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
                 Ok(next) => next,
-                Err(error) => {
-                    let error = self.named(error);
-                    return self.end_with(Err(error), now);
-                }
+                Err(error) => return self.fail(error, now),
             };
         if let Some(next) = redirected {
             self.permit = None;
@@ -372,7 +383,7 @@ impl Call {
     }
 
     fn fail(&mut self, error: Error, now: Instant) -> Step {
-        let error = self.named(error);
+        let error = self.named(error).sent_as(self.sent);
         self.end_with(Err(error), now)
     }
 

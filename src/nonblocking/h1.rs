@@ -26,11 +26,7 @@ use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase};
 use crate::tls::Tls;
-use crate::transport::{Exchange, Failure};
-
-/// As much of a head as is taken; the blocking transport keeps to the same.
-const MAX_HEAD: usize = 64 << 10;
-const MAX_FIELDS: usize = 128;
+use crate::transport::{Exchange, Failure, MAX_FIELDS, MAX_HEAD};
 
 pub(crate) struct Http1 {
     tls: Tls,

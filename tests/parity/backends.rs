@@ -1,0 +1,226 @@
+//! The ways of running. Each does what a scenario says in its own colour.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use duocall::{Api, Batch, Cancel, ErrorGroup, blocking, nonblocking, pool};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+
+use super::loopback::Site;
+use super::outcome::Said;
+use super::scenario::{Item, Mode, Op, Step, Value};
+
+pub struct Backend {
+    pub name: &'static str,
+    run: fn(Work) -> Vec<Said>,
+}
+
+/// One run of a scenario.
+pub struct Work {
+    pub api: Api,
+    pub op: Op,
+    pub site: Arc<Site>,
+}
+
+pub const ALL: &[Backend] = &[
+    Backend { name: "blocking", run: run_blocking },
+    Backend { name: "pool", run: run_pool },
+    Backend { name: "async on smol", run: |work| smol::block_on(run_async(work)) },
+    Backend { name: "async on tokio, one thread", run: on_tokio_current },
+    Backend { name: "async on tokio, threads", run: on_tokio_threads },
+    Backend {
+        name: "async on async-std",
+        run: |work| async_std::task::block_on(async_std::task::spawn(run_async(work))),
+    },
+    Backend {
+        name: "async, bare block_on",
+        run: |work| futures_lite::future::block_on(run_async(work)),
+    },
+];
+
+impl Backend {
+    pub fn run(&self, work: Work) -> Vec<Said> {
+        catch_unwind(AssertUnwindSafe(|| (self.run)(work))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            vec![Said::Text(format!("panic: {}", text.unwrap_or_default()))]
+        })
+    }
+}
+
+fn on_tokio_current(work: Work) -> Vec<Said> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(run_async(work))
+}
+
+fn on_tokio_threads(work: Work) -> Vec<Said> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).build().unwrap();
+    let joined = runtime.block_on(runtime.spawn(run_async(work)));
+    joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Cancels when the server has seen so many requests.
+fn cancel_at(requests: usize, site: &Arc<Site>) -> Cancel {
+    let (cancel, site) = (Cancel::new(), site.clone());
+    let theirs = cancel.clone();
+    thread::spawn(move || {
+        site.wait_requests(requests);
+        theirs.cancel();
+    });
+    cancel
+}
+
+/// What a batch is given besides its items.
+fn set<C, I>(batch: Batch<C, I>, mode: Mode, most: usize, cancel: Option<&Cancel>) -> Batch<C, I> {
+    let batch = batch.concurrency(most);
+    let batch = if mode == Mode::Ordered { batch.ordered() } else { batch };
+    match cancel {
+        Some(cancel) => batch.cancel(cancel),
+        None => batch,
+    }
+}
+
+fn in_order(results: Vec<Result<Value, duocall::Error>>) -> Vec<Said> {
+    results.into_iter().map(|result| Said::Result(None, result)).collect()
+}
+
+fn all_or_group(result: Result<Vec<Value>, ErrorGroup>) -> Vec<Said> {
+    match result {
+        Ok(values) => in_order(values.into_iter().map(Ok).collect()),
+        Err(group) => {
+            let counts = format!(
+                "{} finished, {} cancelled, {:?} not started",
+                group.finished(),
+                group.cancelled(),
+                group.not_started()
+            );
+            let errors = group.into_errors();
+            let errors = errors.into_iter().map(|(i, error)| Said::Result(Some(i), Err(error)));
+            errors.chain([Said::Text(counts)]).collect()
+        }
+    }
+}
+
+fn run_blocking(work: Work) -> Vec<Said> {
+    let client = blocking::Client::new(work.api);
+    blocking_op(&client, work.op, &work.site, None)
+}
+
+fn blocking_op(
+    client: &blocking::Client,
+    op: Op,
+    site: &Arc<Site>,
+    cancel: Option<Cancel>,
+) -> Vec<Said> {
+    match op {
+        Op::Steps(steps) => {
+            let done = steps.into_iter().filter_map(|step| match step {
+                Step::Send(request) => Some(Said::response(client.send(request))),
+                Step::Made(make) => Some(Said::response(client.send(make(client.api())))),
+                Step::Call(item) => Some(Said::Result(None, client.call(item))),
+                Step::Do(f) => {
+                    f(client.api(), site);
+                    None
+                }
+            });
+            done.collect()
+        }
+        Op::Together(requests) => thread::scope(|scope| {
+            let send = |request| scope.spawn(move || Said::response(client.send(request)));
+            let calls: Vec<_> = requests.into_iter().map(send).collect();
+            calls.into_iter().map(|call| call.join().expect("no panic")).collect()
+        }),
+        Op::Batch(mode, most, items) => {
+            let batch = set(client.batch(items), mode, most, cancel.as_ref());
+            match mode {
+                Mode::Gather => in_order(batch.gather()),
+                Mode::FailFast => all_or_group(batch.fail_fast()),
+                _ => batch.stream().map(|(i, result)| Said::Result(Some(i), result)).collect(),
+            }
+        }
+        Op::Cancelled(at, op) => blocking_op(client, *op, site, Some(cancel_at(at, site))),
+    }
+}
+
+fn run_pool(work: Work) -> Vec<Said> {
+    let client = pool::Client::new(work.api);
+    pool_op(&client, work.op, &work.site, None)
+}
+
+fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, cancel: Option<Cancel>) -> Vec<Said> {
+    match op {
+        Op::Steps(steps) => {
+            let done = steps.into_iter().filter_map(|step| match step {
+                Step::Send(request) => Some(Said::response(client.send(request).wait())),
+                Step::Made(make) => Some(Said::response(client.send(make(client.api())).wait())),
+                Step::Call(item) => Some(Said::Result(None, client.call(item).wait())),
+                Step::Do(f) => {
+                    f(client.api(), site);
+                    None
+                }
+            });
+            done.collect()
+        }
+        Op::Together(requests) => {
+            let jobs: Vec<_> = requests.into_iter().map(|request| client.send(request)).collect();
+            jobs.into_iter().map(|job| Said::response(job.wait())).collect()
+        }
+        Op::Batch(mode, most, items) => {
+            let batch = set(client.batch(items), mode, most, cancel.as_ref());
+            match mode {
+                Mode::Gather => in_order(batch.gather()),
+                Mode::FailFast => all_or_group(batch.fail_fast()),
+                _ => batch.stream().map(|(i, result)| Said::Result(Some(i), result)).collect(),
+            }
+        }
+        Op::Cancelled(at, op) => pool_op(client, *op, site, Some(cancel_at(at, site))),
+    }
+}
+
+async fn run_async(work: Work) -> Vec<Said> {
+    let client = nonblocking::Client::new(work.api);
+    let (op, cancel) = match work.op {
+        Op::Cancelled(at, op) => (*op, Some(cancel_at(at, &work.site))),
+        op => (op, None),
+    };
+    match op {
+        Op::Steps(steps) => {
+            let mut said = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Send(request) => said.push(Said::response(client.send(request).await)),
+                    Step::Made(make) => {
+                        said.push(Said::response(client.send(make(client.api())).await));
+                    }
+                    Step::Call(item) => said.push(Said::Result(None, client.call(item).await)),
+                    Step::Do(f) => f(client.api(), &work.site),
+                }
+            }
+            said
+        }
+        Op::Together(requests) => {
+            let calls = requests.into_iter().map(|request| client.send(request));
+            join_all(calls).await.into_iter().map(Said::response).collect()
+        }
+        Op::Batch(mode, most, items) => async_batch(&client, mode, most, items, cancel).await,
+        Op::Cancelled(..) => unreachable!("taken apart above"),
+    }
+}
+
+async fn async_batch(
+    client: &nonblocking::Client,
+    mode: Mode,
+    most: usize,
+    items: Vec<Item>,
+    cancel: Option<Cancel>,
+) -> Vec<Said> {
+    let batch = set(client.batch(items), mode, most, cancel.as_ref());
+    match mode {
+        Mode::Gather => in_order(batch.gather().await),
+        Mode::FailFast => all_or_group(batch.fail_fast().await),
+        _ => batch.stream().map(|(i, result)| Said::Result(Some(i), result)).collect().await,
+    }
+}

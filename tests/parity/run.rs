@@ -1,0 +1,152 @@
+//! Runs the table, a few scenarios at once, and reports.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use duocall::{Api, Retry, Timeouts};
+
+use super::backends::{self, Backend, Work};
+use super::loopback::Site;
+use super::outcome::Outcome;
+use super::scenario::{Notes, Scenario};
+
+/// Most of them wait most of the time.
+const AT_ONCE: usize = 8;
+/// Nothing takes that long.
+const HANGS: Duration = Duration::from_secs(30);
+
+pub fn all(scenarios: Vec<Scenario>) -> ExitCode {
+    let started = Instant::now();
+    let jobs: Vec<(&Scenario, &Backend)> = scenarios
+        .iter()
+        .flat_map(|scenario| backends::ALL.iter().map(move |backend| (scenario, backend)))
+        .collect();
+    // A panic in a scenario is an outcome, not a message of its own.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcomes = run(&jobs);
+    drop(std::panic::take_hook());
+    let mut differing = 0;
+    let mut failed = 0;
+    for (scenario, outcomes) in scenarios.iter().zip(outcomes.chunks(backends::ALL.len())) {
+        let found = compare(scenario, outcomes);
+        println!("test {} ... {}", scenario.name, if found.is_empty() { "ok" } else { "FAILED" });
+        found.iter().for_each(|difference| println!("{difference}"));
+        failed += usize::from(!found.is_empty());
+        differing += found.len();
+    }
+    let (count, ways) = (scenarios.len(), backends::ALL.len());
+    let (verdict, passed) = (if failed == 0 { "ok" } else { "FAILED" }, count - failed);
+    println!(
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; \
+         0 filtered out; finished in {:.2}s\n",
+        started.elapsed().as_secs_f64()
+    );
+    println!("parity: {count} scenarios x {ways} backends, {differing} differences");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The outcomes in the order of the jobs. Ends the process if a job hangs.
+fn run(jobs: &[(&Scenario, &Backend)]) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let running = Mutex::new(vec![None; AT_ONCE]);
+    let (tell, told) = mpsc::channel();
+    let mut outcomes = vec![None; jobs.len()];
+    thread::scope(|scope| {
+        for worker in 0..AT_ONCE {
+            let (tell, next, running) = (tell.clone(), &next, &running);
+            scope.spawn(move || {
+                while let Some((scenario, backend)) = jobs.get(next.fetch_add(1, SeqCst)) {
+                    running.lock().unwrap()[worker] =
+                        Some((Instant::now(), scenario.name, backend.name));
+                    let at = (scenario.name, backend.name);
+                    tell.send((at, one(scenario, backend))).expect("somebody listens");
+                    running.lock().unwrap()[worker] = None;
+                }
+            });
+        }
+        drop(tell);
+        loop {
+            match told.recv_timeout(Duration::from_secs(1)) {
+                Ok((at, outcome)) => {
+                    let index = jobs.iter().position(|(s, b)| (s.name, b.name) == at);
+                    outcomes[index.expect("a job")] = Some(outcome);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => watch(&running.lock().unwrap()),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    outcomes.into_iter().map(|outcome| outcome.expect("every job was done")).collect()
+}
+
+fn watch(running: &[Option<(Instant, &str, &str)>]) {
+    for (since, scenario, backend) in running.iter().flatten() {
+        if since.elapsed() > HANGS {
+            println!("test {scenario} ... FAILED\n  hangs: {backend}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn one(scenario: &Scenario, backend: &Backend) -> Outcome {
+    let site = Arc::new(Site::new(scenario));
+    let notes = Notes::default();
+    let builder = Api::builder(format!("{}{}", site.url(), scenario.base))
+        .retry(quick())
+        .timeouts(Timeouts::default());
+    let said = match (scenario.setup)(builder, &notes).build() {
+        Ok(api) => backend.run(Work { api, op: scenario.op.clone(), site: site.clone() }),
+        Err(error) => vec![super::outcome::Said::response(Err(error))],
+    };
+    let expected = scenario.expected.saw;
+    site.wait_requests(if expected.is_empty() { 0 } else { expected.split(" | ").count() });
+    Outcome::new(scenario, &said, &site, &notes)
+}
+
+/// The default, but quick.
+pub fn quick() -> Retry {
+    Retry::default().backoff(Duration::from_millis(1), Duration::from_millis(5)).seed(1)
+}
+
+fn shortened(text: &str) -> String {
+    let most = 2000;
+    text.chars().take(most).chain(text.chars().skip(most).take(1).map(|_| '…')).collect()
+}
+
+/// Every way against the table, and the others against the first where the table is silent.
+fn compare(scenario: &Scenario, outcomes: &[Outcome]) -> Vec<String> {
+    let expected = &scenario.expected;
+    let mut found: Vec<(String, Vec<&str>)> = Vec::new();
+    for (backend, outcome) in backends::ALL.iter().zip(outcomes) {
+        let mut differs = |what: &str, expected: &str, got: &str| {
+            let (shown, instead) = (shortened(expected), shortened(got));
+            let text = format!("{what}\n    expected  {shown}\n    got       {instead}");
+            match found.iter_mut().find(|(other, _)| *other == text) {
+                _ if expected == got => {}
+                Some((_, names)) => names.push(backend.name),
+                None => found.push((text, vec![backend.name])),
+            }
+        };
+        let results = expected.pool.filter(|_| backend.name == "pool").unwrap_or(expected.results);
+        differs("results", results, &outcome.results.join(" | "));
+        differs("attempts", expected.traces, &outcome.traces.join(" | "));
+        differs("the server saw", expected.saw, &outcome.saw.join(" | "));
+        differs("notes", expected.notes, &outcome.notes.join(" | "));
+        if expected.pool.is_none() {
+            differs("details", &outcomes[0].fine.join("\n"), &outcome.fine.join("\n"));
+        }
+        if let Some(got) = outcome.connections {
+            let fresh = outcome.saw.iter().filter(|line| !line.contains('~')).count();
+            let expected = expected.connections.unwrap_or(fresh);
+            differs("connections", &expected.to_string(), &got.to_string());
+        }
+    }
+    let shown = |(text, names): (String, Vec<&str>)| {
+        let all = names.len() == backends::ALL.len();
+        format!("  {}: {text}", if all { "all".to_owned() } else { names.join(", ") })
+    };
+    found.into_iter().map(shown).collect()
+}

@@ -1,0 +1,355 @@
+//! A row of the table: what is asked, what the server does, what must come of it.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use duocall::{Api, ApiBuilder, Endpoint, Error, Request, Response};
+
+use super::loopback::Site;
+use crate::support::Act;
+
+/// What hooks and rules of a scenario have to say.
+#[derive(Clone, Default)]
+pub struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    pub fn add(&self, note: impl Display) {
+        self.0.lock().unwrap().push(note.to_string());
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+type Setup = Arc<dyn Fn(ApiBuilder, &Notes) -> ApiBuilder + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// Appended to the server's address.
+    pub base: &'static str,
+    pub setup: Setup,
+    pub op: Op,
+    pub routes: Vec<(&'static str, Vec<Reply>)>,
+    /// Request headers shown in `saw`, response headers shown in the result.
+    pub shown: Vec<&'static str>,
+    pub told: Vec<&'static str>,
+    /// Calls run at once: the order of what the server saw, and its connections, mean nothing.
+    pub at_once: bool,
+    pub only_bytes: bool,
+    /// How many requests it took, and which, is a matter of chance.
+    pub loose: bool,
+    pub refuse: bool,
+    /// The `Authorization` that gets a 401, whatever the script.
+    pub denied: Option<&'static str>,
+    pub expected: Expected,
+}
+
+/// Each is lines joined by ` | `.
+#[derive(Clone, Default)]
+pub struct Expected {
+    pub results: &'static str,
+    /// `First 503, Retry 200~`: the cause, what it met, `~` for a reused connection.
+    pub traces: &'static str,
+    /// `GET /x~ {shown: header} body`.
+    pub saw: &'static str,
+    pub notes: &'static str,
+    /// Where the pool differs, as documented.
+    pub pool: Option<&'static str>,
+    /// If it is not the number of requests on new ones.
+    pub connections: Option<usize>,
+}
+
+/// What a scenario does with a client.
+#[derive(Clone)]
+pub enum Op {
+    /// One after another.
+    Steps(Vec<Step>),
+    /// All at once: a thread, a task or a job for each.
+    Together(Vec<Request>),
+    Batch(Mode, usize, Vec<Item>),
+    /// Cancelled when the server has seen so many requests.
+    Cancelled(usize, Box<Op>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Gather,
+    FailFast,
+    Stream,
+    Ordered,
+}
+
+#[derive(Clone)]
+pub enum Step {
+    Send(Request),
+    /// Made for the server's address.
+    Made(fn(&Api) -> Request),
+    Call(Item),
+    Do(fn(&Api, &Site)),
+}
+
+/// An endpoint with a choice of `decode`.
+#[derive(Clone)]
+pub struct Item {
+    pub request: Request,
+    pub read: fn(Response) -> Result<Value, Error>,
+}
+
+pub enum Value {
+    Response(Response),
+    Text(String),
+}
+
+impl Endpoint for Item {
+    type Output = Value;
+
+    fn request(&self) -> Request {
+        self.request.clone()
+    }
+
+    fn decode(&self, response: Response) -> Result<Value, Error> {
+        (self.read)(response)
+    }
+}
+
+impl From<Request> for Item {
+    fn from(request: Request) -> Item {
+        Item { request, read: |response| Ok(Value::Response(response)) }
+    }
+}
+
+/// What the server does about one request.
+#[derive(Clone)]
+pub enum Reply {
+    Http(Http),
+    /// A response of which only so many bytes of the body come, and then this.
+    Part(Http, usize, Fault),
+    /// No response.
+    Fault(Fault),
+    /// Bytes as they are; not for the mock.
+    Raw(Vec<Act>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Close,
+    Reset,
+    Silence,
+}
+
+#[derive(Clone)]
+pub struct Http {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+    pub delay: Duration,
+}
+
+impl Http {
+    /// `{base}` in the value stands for the server's address, `{other}` for its other name.
+    pub fn header(mut self, name: &'static str, value: impl Display) -> Http {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Http {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+
+    pub fn after(mut self, millis: u64) -> Http {
+        self.delay = Duration::from_millis(millis);
+        self
+    }
+
+    /// So many bytes of the body, then the fault.
+    pub fn cut(self, bytes: usize, fault: Fault) -> Reply {
+        Reply::Part(self, bytes, fault)
+    }
+}
+
+pub fn http(status: u16) -> Http {
+    let (headers, body, delay) = (Vec::new(), Vec::new(), Duration::ZERO);
+    Http { status, headers, body, delay }
+}
+
+pub fn ok(body: impl AsRef<[u8]>) -> Http {
+    http(200).body(body)
+}
+
+pub fn raw(bytes: impl AsRef<[u8]>) -> Reply {
+    Reply::Raw(vec![Act::Write(bytes.as_ref().to_vec())])
+}
+
+/// The bytes, and then FIN.
+pub fn raw_close(bytes: impl AsRef<[u8]>) -> Reply {
+    Reply::Raw(vec![Act::Write(bytes.as_ref().to_vec()), Act::Close])
+}
+
+impl From<Http> for Reply {
+    fn from(http: Http) -> Reply {
+        Reply::Http(http)
+    }
+}
+
+impl From<Fault> for Reply {
+    fn from(fault: Fault) -> Reply {
+        Reply::Fault(fault)
+    }
+}
+
+pub fn case(name: &'static str) -> Scenario {
+    Scenario {
+        name,
+        base: "",
+        setup: Arc::new(|api, _| api),
+        op: Op::Steps(Vec::new()),
+        routes: Vec::new(),
+        shown: Vec::new(),
+        told: Vec::new(),
+        at_once: false,
+        only_bytes: false,
+        loose: false,
+        denied: None,
+        refuse: false,
+        expected: Expected::default(),
+    }
+}
+
+impl Scenario {
+    pub fn base(mut self, path: &'static str) -> Self {
+        self.base = path;
+        self
+    }
+
+    pub fn api(self, f: impl Fn(ApiBuilder) -> ApiBuilder + Send + Sync + 'static) -> Self {
+        self.noting(move |api, _| f(api))
+    }
+
+    pub fn noting(
+        mut self,
+        f: impl Fn(ApiBuilder, &Notes) -> ApiBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.setup = Arc::new(f);
+        self
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        if let Op::Steps(steps) = &mut self.op {
+            steps.push(step);
+        }
+        self
+    }
+
+    pub fn send(self, request: Request) -> Self {
+        self.step(Step::Send(request))
+    }
+
+    pub fn send_made(self, make: fn(&Api) -> Request) -> Self {
+        self.step(Step::Made(make))
+    }
+
+    pub fn call(self, request: Request, read: fn(Response) -> Result<Value, Error>) -> Self {
+        self.step(Step::Call(Item { request, read }))
+    }
+
+    pub fn then(self, f: fn(&Api, &Site)) -> Self {
+        self.step(Step::Do(f))
+    }
+
+    pub fn together(mut self, requests: impl IntoIterator<Item = Request>) -> Self {
+        self.op = Op::Together(requests.into_iter().collect());
+        self.at_once = true;
+        self
+    }
+
+    pub fn batch<T: Into<Item>>(
+        mut self,
+        mode: Mode,
+        concurrency: usize,
+        items: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.op = Op::Batch(mode, concurrency, items.into_iter().map(Into::into).collect());
+        self.at_once = concurrency > 1;
+        self
+    }
+
+    pub fn cancelled_at(mut self, requests: usize) -> Self {
+        self.op = Op::Cancelled(requests, Box::new(self.op));
+        self
+    }
+
+    pub fn reply(self, reply: impl Into<Reply>) -> Self {
+        self.on("", reply)
+    }
+
+    /// The next reply to a request of that path; the last one repeats.
+    pub fn on(mut self, path: &'static str, reply: impl Into<Reply>) -> Self {
+        let reply = reply.into();
+        self.only_bytes |= matches!(reply, Reply::Raw(_));
+        match self.routes.iter_mut().find(|route| route.0 == path) {
+            Some(route) => route.1.push(reply),
+            None => self.routes.push((path, vec![reply])),
+        }
+        self
+    }
+
+    pub fn show(mut self, headers: &[&'static str]) -> Self {
+        self.shown = headers.to_vec();
+        self
+    }
+
+    pub fn tell(mut self, headers: &[&'static str]) -> Self {
+        self.told = headers.to_vec();
+        self
+    }
+
+    /// Makes sense only where there are bytes and connections.
+    pub fn only_bytes(mut self) -> Self {
+        self.only_bytes = true;
+        self
+    }
+
+    pub fn loose(mut self) -> Self {
+        self.loose = true;
+        self
+    }
+
+    pub fn denies(mut self, authorization: &'static str) -> Self {
+        self.denied = Some(authorization);
+        self
+    }
+
+    pub fn nobody_listens(mut self) -> Self {
+        self.refuse = true;
+        self
+    }
+
+    pub fn notes(mut self, notes: &'static str) -> Self {
+        self.expected.notes = notes;
+        self
+    }
+
+    pub fn pool_differs(mut self, results: &'static str) -> Self {
+        self.expected.pool = Some(results);
+        self
+    }
+
+    pub fn connections(mut self, count: usize) -> Self {
+        self.expected.connections = Some(count);
+        self
+    }
+
+    pub fn expect(
+        mut self,
+        results: &'static str,
+        traces: &'static str,
+        saw: &'static str,
+    ) -> Scenario {
+        self.expected = Expected { results, traces, saw, ..self.expected };
+        self
+    }
+}

@@ -1,0 +1,141 @@
+//! What goes out: methods, bodies, queries, headers; and what is refused before.
+
+use duocall::Request;
+use duocall::http::Method;
+
+use crate::parity::scenario::{Scenario, case, http, ok};
+
+const LENGTH: &[&str] = &["content-length"];
+const TYPED: &[&str] = &["content-type", "content-length"];
+
+pub fn rows() -> Vec<Scenario> {
+    let mut rows = methods();
+    rows.extend(headers());
+    rows.extend(mistakes());
+    rows
+}
+
+fn methods() -> Vec<Scenario> {
+    vec![
+        case("get").send(Request::get("x")).reply(ok("hello")).expect(
+            "200 hello",
+            "First 200",
+            "GET /x",
+        ),
+        case("head has no body").send(Request::head("x")).reply(ok("hello")).expect(
+            "200",
+            "First 200",
+            "HEAD /x",
+        ),
+        case("options").send(Request::options("x")).reply(http(204)).expect(
+            "204",
+            "First 204",
+            "OPTIONS /x",
+        ),
+        case("delete has no length")
+            .send(Request::delete("x"))
+            .reply(http(204))
+            .show(LENGTH)
+            .expect("204", "First 204", "DELETE /x"),
+        case("an empty post has a length")
+            .send(Request::post("x"))
+            .reply(http(201))
+            .show(LENGTH)
+            .expect("201", "First 201", "POST /x {content-length: 0}"),
+        case("an empty put and patch have a length")
+            .send(Request::put("x"))
+            .send(Request::patch("y"))
+            .reply(http(200))
+            .show(LENGTH)
+            .expect(
+                "200 | 200",
+                "First 200 | First 200~",
+                "PUT /x {content-length: 0} | PATCH /y~ {content-length: 0}",
+            ),
+        case("a body with get")
+            .send(Request::get("x").body("abc"))
+            .reply(ok("y"))
+            .show(LENGTH)
+            .expect("200 y", "First 200", "GET /x {content-length: 3} abc"),
+        case("a json body")
+            .send(Request::post("x").json(&["a", "b"]))
+            .reply(ok("y"))
+            .show(TYPED)
+            .expect(
+                "200 y",
+                "First 200",
+                r#"POST /x {content-type: application/json} {content-length: 9} ["a","b"]"#,
+            ),
+        case("a form body")
+            .send(Request::put("x").form(&[("k", "a b"), ("l", "é")]))
+            .reply(ok("y"))
+            .show(TYPED)
+            .expect(
+                "200 y",
+                "First 200",
+                "PUT /x {content-type: application/x-www-form-urlencoded} {content-length: 14} k=a+b&l=%C3%A9",
+            ),
+        case("a large body")
+            .send(Request::post("x").body(vec![b'x'; 300_000]))
+            .reply(ok("y"))
+            .expect("200 y", "First 200", "POST /x (300000 bytes)"),
+        case("a method of the caller's own")
+            .send(Request::new(Method::from_bytes(b"PURGE").unwrap(), "x"))
+            .reply(ok("y"))
+            .show(LENGTH)
+            .expect("200 y", "First 200", "PURGE /x"),
+    ]
+}
+
+fn headers() -> Vec<Scenario> {
+    vec![
+        case("queries are joined")
+            .base("v1")
+            .send(Request::get("x?a=1").query("b", "2 3").query_opt("c", None::<u8>))
+            .reply(ok("y"))
+            .expect("200 y", "First 200", "GET /v1/x?a=1&b=2+3"),
+        case("a path parameter is one segment")
+            .send(Request::get("x/{id}/y").param("id", "a/b ?"))
+            .reply(ok("y"))
+            .expect("200 y", "First 200", "GET /x/a%2Fb%20%3F/y"),
+        case("default headers")
+            .send(Request::get("x"))
+            .reply(ok("y"))
+            .show(&["user-agent", "accept", "accept-encoding", "connection", "content-length"])
+            .expect(
+                "200 y",
+                "First 200",
+                "GET /x {user-agent: duocall/0.1.0} {accept: */*} {accept-encoding: gzip, deflate}",
+            ),
+        case("a request's header takes the api's place")
+            .api(|api| api.header("accept", "text/plain").header("x-a", "1").header("x-b", "2"))
+            .send(Request::get("x").header("X-A", "9").header("user-agent", "me"))
+            .reply(ok("y"))
+            .show(&["accept", "x-a", "x-b", "user-agent"])
+            .expect(
+                "200 y",
+                "First 200",
+                "GET /x {accept: text/plain} {x-a: 9} {x-b: 2} {user-agent: me}",
+            ),
+    ]
+}
+
+fn mistakes() -> Vec<Scenario> {
+    vec![
+        case("a target that leaves the base")
+            .base("v1/")
+            .send(Request::get("../admin"))
+            .send(Request::get("//evil.example/x"))
+            .send(Request::get("https://evil.example/x"))
+            .send(Request::get("a\tb"))
+            .reply(ok("never"))
+            .expect(
+                "Request/No: invalid request: URL could lead outside the path of the API's base | \
+                 Request/No: invalid request: URL leads to another origin than the API's base | \
+                 Request/No: invalid request: URL has a scheme where one relative to the API's base is expected | \
+                 Request/No: invalid request: URL contains a control character, a backslash, or white space around it",
+                " |  |  | ",
+                "",
+            ),
+    ]
+}
