@@ -59,6 +59,9 @@ pub enum ErrorKind {
     Shutdown,
     /// The gate could not be asked for admission.
     Gate,
+    /// The body of the request could not be sent: its reader failed, gave fewer
+    /// or more bytes than it said, or was sent before.
+    Body,
     /// Something else in the transport.
     Other,
 }
@@ -142,6 +145,8 @@ struct Inner {
     detail: Cow<'static, str>,
     response: Option<Response>,
     retry_after: Option<Duration>,
+    /// Why there was no other attempt, where that is not plain.
+    note: Option<&'static str>,
     attempts: Vec<Attempt>,
     took: Duration,
     source: Option<BoxError>,
@@ -156,6 +161,7 @@ impl Error {
             detail: detail.into(),
             response: None,
             retry_after: None,
+            note: None,
             attempts: Vec::new(),
             took: Duration::ZERO,
             source: None,
@@ -193,6 +199,11 @@ impl Error {
 
     pub(crate) fn retry_later(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
+        self
+    }
+
+    pub(crate) fn noted(mut self, note: &'static str) -> Self {
+        self.0.note = Some(note);
         self
     }
 
@@ -316,6 +327,7 @@ impl Error {
             ErrorKind::Panicked => "panicked",
             ErrorKind::Shutdown => "shut down",
             ErrorKind::Gate => "gate failed",
+            ErrorKind::Body => "body not sent",
             ErrorKind::Other => "transport failed",
         };
         f.write_str(text)
@@ -343,6 +355,9 @@ impl fmt::Display for Error {
         }
         if !self.0.detail.is_empty() {
             write!(f, ": {}", self.0.detail)?;
+        }
+        if let Some(note) = self.0.note {
+            write!(f, " ({note})")?;
         }
         if let Some(wait) = self.0.retry_after {
             write!(f, " (the server asks to wait {} s)", wait.as_secs())?;

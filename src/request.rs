@@ -40,6 +40,9 @@ pub struct Request {
     pub(crate) redirects: Option<u32>,
     pub(crate) accepted: Vec<u16>,
     pub(crate) cost: u32,
+    pub(crate) max_body: Option<usize>,
+    /// The body of the response is handed over as it comes.
+    pub(crate) opens: bool,
     pub(crate) mistake: Option<Mistake>,
 }
 
@@ -60,6 +63,8 @@ impl Request {
             redirects: None,
             accepted: Vec::new(),
             cost: 1,
+            max_body: None,
+            opens: false,
             mistake,
         }
     }
@@ -237,6 +242,15 @@ impl Request {
         self
     }
 
+    /// The largest body taken, in bytes after decoding, instead of the API's.
+    pub fn max_body(mut self, bytes: usize) -> Request {
+        if bytes == 0 {
+            self.keep(Mistake::new("max_body", "is zero"));
+        }
+        self.max_body = Some(bytes);
+        self
+    }
+
     /// This request as an endpoint whose output is read from JSON.
     ///
     /// ```
@@ -399,7 +413,7 @@ mod tests {
         assert_eq!(request.target, "a/x%2Fy%20z");
         assert_eq!(request.query, "q=a+b%26c");
         let form = Request::post("a").form(&[("k", "a b")]);
-        assert_eq!(form.body.unwrap().bytes(), "k=a+b".as_bytes());
+        assert_eq!(form.body.unwrap().bytes().unwrap(), "k=a+b".as_bytes());
     }
 
     #[test]

@@ -66,6 +66,9 @@ impl Failure {
 
     /// The same without the error itself.
     pub(crate) fn of_io(error: &io::Error, phase: Phase) -> Failure {
+        if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+            return Failure::new(inner.kind, inner.detail.clone());
+        }
         if let Some(failure) = crate::tls::recognise(error) {
             return failure;
         }
@@ -130,9 +133,10 @@ pub struct Exchange {
     seat: Seat,
     started: Instant,
     timeouts: Timeouts,
-    /// The end of the attempt or of the call, whichever comes first.
-    end: Instant,
-    end_phase: Phase,
+    attempt_end: Instant,
+    total_end: Instant,
+    /// The attempt has no limit of its own any more: its body is read at leisure.
+    open: AtomicBool,
     phase: AtomicU8,
     /// When the phase must be over, in nanoseconds since `started`.
     due: AtomicU64,
@@ -152,17 +156,13 @@ impl Exchange {
         cancel: Option<Cancel>,
     ) -> Exchange {
         let attempt_end = now + timeouts.attempt;
-        let (end, end_phase) = if attempt_end < total_end {
-            (attempt_end, Phase::Attempt)
-        } else {
-            (total_end, Phase::Total)
-        };
         let exchange = Exchange {
             seat,
             started: now,
             timeouts,
-            end,
-            end_phase,
+            attempt_end,
+            total_end,
+            open: AtomicBool::new(false),
             phase: AtomicU8::new(Phase::Resolve as u8),
             due: AtomicU64::new(0),
             wake_at: AtomicU64::new(u64::MAX),
@@ -195,7 +195,7 @@ impl Exchange {
 
     /// When the phase must be over.
     pub fn deadline(&self) -> Instant {
-        self.since_start(&self.due).min(self.end)
+        self.since_start(&self.due).min(self.end().0)
     }
 
     /// What is left of the phase.
@@ -219,17 +219,32 @@ impl Exchange {
 
     /// What is left of the attempt.
     pub fn left(&self) -> Duration {
-        self.end.saturating_duration_since(self.now())
+        self.end().0.saturating_duration_since(self.now())
     }
 
     /// The failure to give when the limit of the phase has run out.
     pub fn timed_out(&self) -> Failure {
-        let by_end = self.since_start(&self.due) >= self.end;
-        let phase = if by_end { self.end_phase } else { self.phase() };
+        let (end, end_phase) = self.end();
+        let by_end = self.since_start(&self.due) >= end;
+        let phase = if by_end { end_phase } else { self.phase() };
         Failure::new(ErrorKind::Timeout(phase), "").sent(match self.sent() {
             Sent::Maybe if self.phase() >= Phase::Head => Sent::Yes,
             sent => sent,
         })
+    }
+
+    /// The end of the attempt or of the call, whichever comes first.
+    fn end(&self) -> (Instant, Phase) {
+        if self.attempt_end < self.total_end && !self.open.load(Relaxed) {
+            (self.attempt_end, Phase::Attempt)
+        } else {
+            (self.total_end, Phase::Total)
+        }
+    }
+
+    /// Lifts the limit of the attempt, for a body that the caller reads.
+    pub(crate) fn open(&self) {
+        self.open.store(true, Relaxed);
     }
 
     /// Whether the caller has cancelled the call.
@@ -339,7 +354,7 @@ mod tests {
         let exchange = exchange(1);
         assert_eq!(exchange.timed_out().kind, ErrorKind::Timeout(Phase::Total));
         exchange.enter(Phase::Head);
-        assert_eq!(exchange.deadline(), exchange.end);
+        assert_eq!(exchange.deadline(), exchange.end().0);
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! Does the engine's steps on the calling thread.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::Transport;
+use super::{Reader, Streamed, Transport};
 use crate::api::Api;
 use crate::cancel::Cancel;
 use crate::clock::Seat;
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
-use crate::engine::inbox::Reply;
-use crate::engine::{Bounds, Call, Outgoing, Step};
+use crate::engine::inbox::{Inbox, Reply};
+use crate::engine::{Bounds, Call, Opened, Outgoing, Step};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::request::Request;
 use crate::response::Response;
-use crate::transport::Failure;
+use crate::transport::{Exchange, Failure};
 
 pub(super) fn run(
     api: &Api,
@@ -22,16 +23,47 @@ pub(super) fn run(
     request: Request,
     bounds: Bounds,
 ) -> Result<Response, Error> {
+    let mut rest = None;
+    drive(api, transport, request, bounds, &mut rest).map(|(response, _)| response)
+}
+
+/// The same, but the body of a good response is left to the caller.
+pub(super) fn open(
+    api: &Api,
+    transport: &dyn Transport,
+    mut request: Request,
+    bounds: Bounds,
+) -> Result<Streamed, Error> {
+    request.opens = true;
+    let mut rest = None;
+    let (response, permit) = drive(api, transport, request, bounds, &mut rest)?;
+    let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
+    Ok(Streamed::new(Opened::new(response, exchange, inbox, permit), body))
+}
+
+/// A body not read: the last exchange's, if its head was good.
+struct Rest {
+    inbox: Inbox,
+    body: Reader,
+    exchange: Arc<Exchange>,
+}
+
+fn drive(
+    api: &Api,
+    transport: &dyn Transport,
+    request: Request,
+    bounds: Bounds,
+    rest: &mut Option<Rest>,
+) -> Result<(Response, Option<Permit>), Error> {
     let seat = api.clock().sit();
     let cancel = bounds.cancel.clone();
     let cancel = cancel.as_ref();
     let mut call = Call::new(api, request, bounds, seat.clone(), seat.now());
     let mut step = call.begin(seat.now());
     loop {
-        if cancel.is_some_and(Cancel::is_cancelled) {
-            step = call.cancelled(seat.now());
-        }
         step = match step {
+            Step::Done(result) => return result.map(|response| (response, call.into_permit())),
+            _ if cancel.is_some_and(Cancel::is_cancelled) => call.cancelled(seat.now()),
             Step::Refresh(refresh) => {
                 let result = renew(&seat, cancel, refresh);
                 call.refreshed(result, seat.now())
@@ -41,24 +73,33 @@ pub(super) fn run(
                 call.admitted(result, seat.now())
             }
             Step::Send(outgoing) => {
-                let result = exchange(transport, &outgoing);
+                let result = exchange(transport, &outgoing, rest);
                 call.received(&outgoing.exchange, result, seat.now())
             }
             Step::Sleep(until) => {
                 sleep(&seat, cancel, until);
                 call.woken(seat.now())
             }
-            Step::Done(result) => return result,
         };
     }
 }
 
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
-fn exchange(transport: &dyn Transport, outgoing: &Outgoing) -> Result<Reply, Failure> {
+fn exchange(
+    transport: &dyn Transport,
+    outgoing: &Outgoing,
+    rest: &mut Option<Rest>,
+) -> Result<Reply, Failure> {
+    *rest = None;
     let exchange = &outgoing.exchange;
     let (parts, mut body) = transport.send(outgoing.request.clone(), exchange)?.into_parts();
     exchange.enter(Phase::Body);
     let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
+    if inbox.is_open() {
+        let head = inbox.head();
+        *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
+        return Ok(head);
+    }
     let mut buffer = [0; 16 << 10];
     loop {
         let read = match body.read(&mut buffer) {

@@ -15,6 +15,7 @@ mod batch;
 mod current;
 mod driver;
 mod socket;
+mod streamed;
 mod transport;
 mod wire;
 
@@ -22,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use batch::Stream;
+pub use streamed::Streamed;
 pub use transport::{Reader, Transport};
 
 use crate::api::Api;
@@ -80,6 +82,23 @@ impl Client {
     /// Blocks the thread for the time at the gate plus at most the `total` limit.
     pub fn send(&self, request: Request) -> Result<Response, Error> {
         self.run(request, Bounds::default())
+    }
+
+    /// Sends a request and hands the body of a good response over as it comes.
+    ///
+    /// An API's [`reject`](crate::ApiBuilder::reject) rule sees an empty body.
+    ///
+    /// # Errors
+    /// As [`send`](Client::send); once the response is there, nothing is tried again.
+    ///
+    /// # Blocking
+    /// Until the head is there; reading blocks again.
+    pub fn open(&self, request: Request) -> Result<Streamed, Error> {
+        self.run_open(request, Bounds::default())
+    }
+
+    pub(crate) fn run_open(&self, request: Request, bounds: Bounds) -> Result<Streamed, Error> {
+        driver::open(&self.api, &*self.transport, request, bounds)
     }
 
     /// Makes a call and reads its answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use ureq::config::AutoHeaderValue;
-use ureq::{Agent, AsSendBody, Error, RequestExt, Timeout};
+use ureq::{Agent, AsSendBody, Error, RequestExt, SendBody, Timeout};
 
 use super::current::{self, Current};
 use super::socket::{Connect, Resolve};
@@ -137,12 +137,19 @@ impl Transport for Ureq {
         exchange.remaining()?;
         let (parts, body) = request.into_parts();
         let mut current = Some(Current::new(exchange));
-        let sent = current::within(&mut current, || {
-            if body.is_empty() {
-                self.run(Request::from_parts(parts, ()), exchange)
-            } else {
-                self.run(Request::from_parts(parts, body.bytes().to_vec()), exchange)
+        let mut reader = None;
+        if body.bytes().is_none() {
+            reader = Some(body.clone().into_reader()?);
+        }
+        let sent = current::within(&mut current, || match (reader, body.bytes()) {
+            (Some(reader), _) => {
+                let body = SendBody::from_owned_reader(reader);
+                self.run(Request::from_parts(parts, body), exchange)
             }
+            (None, Some(bytes)) if !bytes.is_empty() => {
+                self.run(Request::from_parts(parts, bytes.to_vec()), exchange)
+            }
+            _ => self.run(Request::from_parts(parts, ()), exchange),
         });
         let (parts, body) = sent.map_err(|error| failure(error, exchange))?.into_parts();
         if self.foreign {

@@ -27,6 +27,8 @@ pub(crate) struct Reply {
 pub(crate) enum Wanted {
     /// All of it, or an error.
     Whole(usize),
+    /// All of it, piece by piece, or an error.
+    Pieces(usize),
     /// The beginning, as evidence; the rest is let go.
     Some(usize),
     /// Nothing: a redirect's.
@@ -39,6 +41,8 @@ pub(crate) struct Inbox {
     wanted: Wanted,
     decoder: Option<Decoder>,
     kept: Vec<u8>,
+    /// Decoded bytes that were handed over.
+    handed: usize,
     /// Raw bytes seen after enough was kept.
     drained: usize,
 }
@@ -61,7 +65,7 @@ impl Inbox {
                 parts.headers.remove(CONTENT_LENGTH);
             }
         }
-        if let Wanted::Whole(most) = wanted {
+        if let Wanted::Whole(most) | Wanted::Pieces(most) = wanted {
             let length = length(&parts.headers).filter(|_| !bodiless);
             if decoder.is_none() && length.is_some_and(|length| length > most as u64) {
                 return Err(too_large(most));
@@ -70,13 +74,13 @@ impl Inbox {
         let (status, headers) = (parts.status, parts.headers);
         let body = Bytes::new();
         let reply = Reply { status, headers, body };
-        let (kept, drained) = (Vec::new(), 0);
-        Ok(Inbox { reply, wanted, decoder, kept, drained })
+        let (kept, handed, drained) = (Vec::new(), 0, 0);
+        Ok(Inbox { reply, wanted, decoder, kept, handed, drained })
     }
 
     /// Takes a piece in that is already shared; a body of one piece is not copied.
     pub(crate) fn push_bytes(&mut self, piece: Bytes) -> Result<bool, Failure> {
-        let fits = piece.len() <= self.wanted.limit();
+        let fits = piece.len() <= self.room();
         if self.decoder.is_none() && self.is_empty() && fits && !piece.is_empty() {
             self.reply.body = piece;
             return Ok(true);
@@ -94,8 +98,8 @@ impl Inbox {
         if !self.reply.body.is_empty() {
             self.kept.extend_from_slice(&std::mem::take(&mut self.reply.body));
         }
-        let most = self.wanted.limit();
-        if self.kept.len() >= most && !matches!(self.wanted, Wanted::Whole(_)) {
+        let most = self.room();
+        if self.kept.len() >= most && !self.wanted.is_strict() {
             self.drained += piece.len();
             return Ok(self.drained <= DRAINED);
         }
@@ -107,27 +111,54 @@ impl Inbox {
                 self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
             }
         }
-        match self.wanted {
-            Wanted::Whole(most) if self.kept.len() > most => Err(too_large(most)),
-            _ => Ok(true),
+        if self.kept.len() > most && self.wanted.is_strict() {
+            return Err(too_large(self.wanted.limit()));
         }
+        Ok(true)
+    }
+
+    /// How much may be kept.
+    fn room(&self) -> usize {
+        self.wanted.limit() - self.handed
+    }
+
+    /// Whether the body is to be handed over as it comes.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.wanted, Wanted::Pieces(_))
+    }
+
+    /// What was decoded and not yet handed over.
+    pub(crate) fn hand_over(&mut self) -> Bytes {
+        let piece = if self.reply.body.is_empty() {
+            std::mem::take(&mut self.kept).into()
+        } else {
+            std::mem::take(&mut self.reply.body)
+        };
+        self.handed += piece.len();
+        piece
+    }
+
+    /// The head alone, for a body that is handed over as it comes.
+    pub(crate) fn head(&self) -> Reply {
+        let (status, headers) = (self.reply.status, self.reply.headers.clone());
+        Reply { status, headers, body: Bytes::new() }
     }
 
     /// The body is complete.
     pub(crate) fn finish(mut self) -> Result<Reply, Failure> {
-        let most = self.wanted.limit();
+        let most = self.room();
         if let Some(decoder) = self.decoder {
             // The end of a body of which only the beginning was wanted may never have been decoded.
             if self.kept.len() <= most {
                 let done = decoder.finish(&mut self.kept, most.saturating_add(1));
-                if matches!(self.wanted, Wanted::Whole(_)) {
+                if self.wanted.is_strict() {
                     done?;
                 }
             }
         }
         if self.kept.len() > most {
-            if let Wanted::Whole(most) = self.wanted {
-                return Err(too_large(most));
+            if self.wanted.is_strict() {
+                return Err(too_large(self.wanted.limit()));
             }
             self.kept.truncate(most);
         }
@@ -150,9 +181,14 @@ impl Inbox {
 impl Wanted {
     fn limit(self) -> usize {
         match self {
-            Wanted::Whole(most) | Wanted::Some(most) => most,
+            Wanted::Whole(most) | Wanted::Pieces(most) | Wanted::Some(most) => most,
             Wanted::None => 0,
         }
+    }
+
+    /// More than the limit is an error, and not just more than wanted.
+    fn is_strict(self) -> bool {
+        matches!(self, Wanted::Whole(_) | Wanted::Pieces(_))
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod credentials;
 pub(crate) mod gate;
 pub(crate) mod inbox;
 mod judge;
+mod opened;
 mod outgoing;
 mod redirect;
 pub(crate) mod wait;
@@ -28,6 +29,7 @@ use http::{Method, StatusCode};
 
 use crate::api::Api;
 use crate::batch::Watch;
+use crate::body::Body;
 use crate::cancel::Cancel;
 use crate::clock::Seat;
 use crate::error::{Error, ErrorKind, Mistake, Phase, Sent};
@@ -41,6 +43,7 @@ use crate::url::Url;
 use credentials::{Refresh, Standing};
 use gate::{Admit, Permit};
 use inbox::Reply;
+pub(crate) use opened::{Opened, io_error};
 pub(crate) use outgoing::Outgoing;
 
 /// Bytes kept of the body of a response that was judged a failure.
@@ -283,14 +286,13 @@ impl Call {
         let died = matches!(failure.kind, ErrorKind::Closed | ErrorKind::Truncated);
         let stale = died && exchange.reused() && exchange.untouched();
         let harmless = self.request.is_idempotent() || failure.sent == Some(Sent::No);
-        if stale && harmless && !self.resent {
+        if stale && harmless && !self.resent && !self.spent() {
             self.resent = true;
             self.cause = Cause::Resend;
             return self.send(now);
         }
         let lasting = failure.lasting;
         let error = self.named(failure.into_error());
-        self.permit = None;
         if lasting { self.end_with(Err(error), now) } else { self.retry(error, now) }
     }
 
@@ -310,7 +312,11 @@ impl Call {
         }
         self.watch(|watch| &watch.bytes, reply.body.len() as u64);
         let denied = reply.status == StatusCode::UNAUTHORIZED && self.hop().trusted;
-        if denied && !self.replayed && self.api.credentials().curable(self.generation) {
+        if denied
+            && !self.replayed
+            && !self.spent()
+            && self.api.credentials().curable(self.generation)
+        {
             self.permit = None;
             self.replayed = true;
             self.cause = Cause::Refresh;
@@ -318,7 +324,7 @@ impl Call {
         }
         let wall = self.api.clock().wall();
         let asked = wait::asked(&reply.headers, wall);
-        if let Some(permit) = self.permit.take() {
+        if let Some(permit) = &self.permit {
             match (reply.status.as_u16(), asked) {
                 // What nobody can wait for closes nothing: the calls fail by themselves.
                 (429 | 503, Some(wait)) if wait < Duration::from_secs(24 * 3600) => {
@@ -341,9 +347,14 @@ impl Call {
 
     /// Tries again, if that is safe, worth it, allowed and in time.
     fn retry(&mut self, error: Error, now: Instant) -> Step {
+        self.permit = None;
         let policy = self.request.retry.as_ref().unwrap_or(self.api.retry());
         let safe = self.request.is_idempotent() || error.sent() == Sent::No;
         if self.tries >= policy.attempts || !safe || !policy.worth(&error) {
+            return self.end_with(Err(error), now);
+        }
+        if self.spent() {
+            let error = error.noted("not tried again: the body can be sent once");
             return self.end_with(Err(error), now);
         }
         // A server that asks for no wait at all still gets a breath.
@@ -387,8 +398,17 @@ impl Call {
         self.end_with(Err(error), now)
     }
 
+    /// The body is a reader that was begun, and goes along with this hop.
+    fn spent(&self) -> bool {
+        self.hop().carries && self.request.body.as_ref().is_some_and(Body::is_spent)
+    }
+
+    /// The place at the gate, for a body that is still to be read.
+    pub(crate) fn into_permit(self) -> Option<Permit> {
+        self.permit
+    }
+
     fn end_with(&mut self, result: Result<Response, Error>, now: Instant) -> Step {
-        self.permit = None;
         let took = now.saturating_duration_since(self.began);
         let trace = std::mem::take(&mut self.trace);
         Step::Done(result.map_err(|error| error.after(trace, took)))

@@ -26,6 +26,7 @@ pub(crate) struct Outgoing {
     accepted: Vec<u16>,
     codings: Vec<Coding>,
     max_body: usize,
+    opens: bool,
 }
 
 impl Outgoing {
@@ -35,7 +36,7 @@ impl Outgoing {
         let wanted = if self.follows && redirect::is_redirect(&head) {
             Wanted::None
         } else if status.is_success() || self.accepted.contains(&status.as_u16()) {
-            Wanted::Whole(self.max_body)
+            if self.opens { Wanted::Pieces(self.max_body) } else { Wanted::Whole(self.max_body) }
         } else {
             Wanted::Some(EVIDENCE)
         };
@@ -78,7 +79,8 @@ pub(super) fn build(
         follows: request.redirects != Some(0),
         accepted: request.accepted.clone(),
         codings,
-        max_body: api.max_body(),
+        max_body: request.max_body.unwrap_or(api.max_body()),
+        opens: request.opens,
     })
 }
 
@@ -94,7 +96,10 @@ fn complete(headers: &mut HeaderMap, method: &Method, body: &Body) -> Vec<Coding
     }
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
     if expects_body || !body.is_empty() {
-        headers.insert(header::CONTENT_LENGTH, body.len().into());
+        // A body of unknown length goes in chunks; the transports see to that.
+        if let Some(length) = body.length() {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
     }
     let asked = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     asked.map(Coding::listed).unwrap_or_default()

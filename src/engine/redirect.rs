@@ -6,6 +6,7 @@ use http::{Method, Response, StatusCode};
 use super::Hop;
 use super::inbox::Reply;
 use crate::api::Api;
+use crate::body::Body;
 use crate::error::{Error, ErrorKind};
 use crate::request::Request;
 use crate::url::Url;
@@ -56,6 +57,9 @@ pub(super) fn next(
     let same_origin = hop.url.same_origin(&url);
     let (method, carries) = rewritten(&hop.method, reply.status, hop.carries);
     let has_body = carries && request.body.is_some();
+    if carries && request.body.as_ref().is_some_and(Body::is_spent) {
+        return refuse("the body can be sent once".into());
+    }
     let plain = method == Method::GET || method == Method::HEAD;
     if !same_origin && (has_body || !plain) {
         return refuse(format!("a {method} would go to another origin"));

@@ -95,9 +95,9 @@ impl Seen {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body.
+    /// The body; empty for one that is read as it is sent.
     pub fn body(&self) -> &[u8] {
-        self.body.bytes()
+        self.body.bytes().map_or(&[], |bytes| bytes)
     }
 }
 

@@ -93,15 +93,15 @@ impl Clockwork {
 }
 
 /// The call's place at the clock, and its only timer.
-pub(super) struct Alarm<'a> {
+pub(super) struct Alarm {
     pub(super) seat: Seat,
-    alarms: &'a Alarms,
+    alarms: Arc<Alarms>,
     clockwork: Option<Clockwork>,
 }
 
-impl Alarm<'_> {
-    pub(super) fn new(alarms: &Alarms, seat: Seat) -> Alarm<'_> {
-        Alarm { seat, alarms, clockwork: None }
+impl Alarm {
+    pub(super) fn new(alarms: &Arc<Alarms>, seat: Seat) -> Alarm {
+        Alarm { seat, alarms: alarms.clone(), clockwork: None }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -113,23 +113,29 @@ impl Alarm<'_> {
         &mut self,
         mut poll: impl FnMut(Instant, &mut Context<'_>) -> Result<T, Option<Instant>>,
     ) -> T {
-        poll_fn(|cx| {
-            self.seat.busy();
-            loop {
-                let asked = if self.seat.is_virtual() {
-                    let waker = self.seat.waker(cx.waker());
-                    poll(self.now(), &mut Context::from_waker(&waker))
-                } else {
-                    poll(self.now(), cx)
-                };
-                match asked {
-                    Ok(done) => return Poll::Ready(done),
-                    Err(until) if self.rings(until, cx) => {}
-                    Err(_) => return Poll::Pending,
-                }
+        poll_fn(|cx| self.poll(cx, &mut poll)).await
+    }
+
+    /// One poll of [`wait`](Alarm::wait).
+    pub(super) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(Instant, &mut Context<'_>) -> Result<T, Option<Instant>>,
+    ) -> Poll<T> {
+        self.seat.busy();
+        loop {
+            let asked = if self.seat.is_virtual() {
+                let waker = self.seat.waker(cx.waker());
+                poll(self.now(), &mut Context::from_waker(&waker))
+            } else {
+                poll(self.now(), cx)
+            };
+            match asked {
+                Ok(done) => return Poll::Ready(done),
+                Err(until) if self.rings(until, cx) => {}
+                Err(_) => return Poll::Pending,
             }
-        })
-        .await
+        }
     }
 
     fn rings(&mut self, until: Option<Instant>, cx: &Context<'_>) -> bool {
@@ -141,13 +147,13 @@ impl Alarm<'_> {
             return rings;
         }
         let Some(until) = until else { return false };
-        let alarms = self.alarms;
+        let alarms = &self.alarms;
         let spare = || lock(&alarms.spare).pop().unwrap_or_else(|| Clockwork::new(until));
         self.clockwork.get_or_insert_with(spare).rings(until, cx)
     }
 }
 
-impl Drop for Alarm<'_> {
+impl Drop for Alarm {
     fn drop(&mut self) {
         if let Some(clockwork) = self.clockwork.take() {
             *lock(&clockwork.bell.task) = None;

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::Inner;
 use super::alarm::Alarm;
+use super::{Inner, Reader, Streamed};
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
-use crate::engine::inbox::Reply;
-use crate::engine::{Bounds, Call, Outgoing, Step};
+use crate::engine::inbox::{Inbox, Reply};
+use crate::engine::{Bounds, Call, Opened, Outgoing, Step};
 use crate::error::{Error, Phase};
 use crate::request::Request;
 use crate::response::Response;
-use crate::transport::Failure;
+use crate::transport::{Exchange, Failure};
 
 pub(super) async fn run(
     client: Arc<Inner>,
@@ -23,27 +23,60 @@ pub(super) async fn run(
     bounds: Bounds,
 ) -> Result<Response, Error> {
     let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+    let mut rest = None;
+    let (response, _) = drive(&client, &mut alarm, request, bounds, &mut rest).await?;
+    Ok(response)
+}
+
+/// The same, but the body of a good response is left to the caller.
+pub(super) async fn open(
+    client: Arc<Inner>,
+    mut request: Request,
+    bounds: Bounds,
+) -> Result<Streamed, Error> {
+    request.opens = true;
+    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+    let mut rest = None;
+    let (response, permit) = drive(&client, &mut alarm, request, bounds, &mut rest).await?;
+    let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
+    Ok(Streamed::new(Opened::new(response, exchange, inbox, permit), body, alarm))
+}
+
+/// A body not read: the last exchange's, if its head was good.
+struct Rest {
+    inbox: Inbox,
+    body: Reader,
+    exchange: Arc<Exchange>,
+}
+
+async fn drive(
+    client: &Inner,
+    alarm: &mut Alarm,
+    request: Request,
+    bounds: Bounds,
+    rest: &mut Option<Rest>,
+) -> Result<(Response, Option<Permit>), Error> {
     let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
     let mut step = call.begin(alarm.now());
     loop {
         step = match step {
             Step::Refresh(refresh) => {
-                let result = renew(&mut alarm, refresh).await;
+                let result = renew(alarm, refresh).await;
                 call.refreshed(result, alarm.now())
             }
             Step::Acquire(admit) => {
-                let result = acquire(&mut alarm, admit).await;
+                let result = acquire(alarm, admit).await;
                 call.admitted(result, alarm.now())
             }
             Step::Send(outgoing) => {
-                let result = timed(&mut alarm, &client, &outgoing).await;
+                let result = timed(alarm, client, &outgoing, rest).await;
                 call.received(&outgoing.exchange, result, alarm.now())
             }
             Step::Sleep(until) => {
                 alarm.wait(|now, _| if now >= until { Ok(()) } else { Err(Some(until)) }).await;
                 call.woken(alarm.now())
             }
-            Step::Done(result) => return result,
+            Step::Done(result) => return result.map(|response| (response, call.into_permit())),
         };
     }
 }
@@ -51,12 +84,14 @@ pub(super) async fn run(
 /// One timer serves every phase: it is looked at only when nothing else is ready,
 /// so what has arrived counts before the clock does.
 async fn timed(
-    alarm: &mut Alarm<'_>,
+    alarm: &mut Alarm,
     client: &Inner,
     outgoing: &Outgoing,
+    rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
+    *rest = None;
     let limits = &outgoing.exchange;
-    let mut done = pin!(exchange(client, outgoing));
+    let mut done = pin!(exchange(client, outgoing, rest));
     let look = |now: Instant, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
         Poll::Ready(result) => Ok(result),
         Poll::Pending if now >= limits.deadline() => Ok(Err(limits.timed_out())),
@@ -66,12 +101,21 @@ async fn timed(
 }
 
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
-async fn exchange(client: &Inner, outgoing: &Outgoing) -> Result<Reply, Failure> {
+async fn exchange(
+    client: &Inner,
+    outgoing: &Outgoing,
+    rest: &mut Option<Rest>,
+) -> Result<Reply, Failure> {
     let exchange = &outgoing.exchange;
     let response = client.transport.send(outgoing.request.clone(), exchange).await?;
     let (parts, mut body) = response.into_parts();
     exchange.enter(Phase::Body);
     let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
+    if inbox.is_open() {
+        let head = inbox.head();
+        *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
+        return Ok(head);
+    }
     while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {
         let piece = piece.map_err(|error| Failure::from_io(error, Phase::Body))?;
         exchange.enter(Phase::Body);
@@ -82,7 +126,7 @@ async fn exchange(client: &Inner, outgoing: &Outgoing) -> Result<Reply, Failure>
     inbox.finish()
 }
 
-async fn acquire(alarm: &mut Alarm<'_>, admit: Admit) -> Result<Permit, Error> {
+async fn acquire(alarm: &mut Alarm, admit: Admit) -> Result<Permit, Error> {
     match admit {
         Admit::Local(mut ticket) => {
             let ask = |now, cx: &mut Context<'_>| ticket.poll(now, cx.waker());
@@ -95,7 +139,7 @@ async fn acquire(alarm: &mut Alarm<'_>, admit: Admit) -> Result<Permit, Error> {
     }
 }
 
-async fn renew(alarm: &mut Alarm<'_>, mut refresh: Refresh) -> Result<(), Error> {
+async fn renew(alarm: &mut Alarm, mut refresh: Refresh) -> Result<(), Error> {
     match alarm.wait(|_, cx| refresh.poll(cx.waker())).await? {
         Turn::Fresh => Ok(()),
         Turn::Lead(lead) => {

@@ -1,20 +1,20 @@
 //! HTTP/1.1 by hyper, its connection polled by the task that awaits the answer.
 
-use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::HOST;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
+use smol::io::AsyncRead;
 use smol_hyper::rt::FuturesIo;
 
 use super::connect::{self, Wire};
@@ -23,7 +23,7 @@ use super::reader::Reader;
 use super::socket::Link;
 use super::transport::Transport;
 use crate::api::Api;
-use crate::body::Body;
+use crate::body::{Body, PIECE};
 use crate::error::{ErrorKind, Phase};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure, MAX_FIELDS, MAX_HEAD};
@@ -213,39 +213,63 @@ impl Incoming {
     }
 }
 
-/// The request's body, in one piece.
+/// The request's body: one piece, or what a reader gives.
 pub(super) struct Outgoing {
     data: Option<Bytes>,
+    reader: Option<(Box<dyn AsyncRead + Send + Unpin>, BytesMut)>,
+    left: Option<u64>,
     /// hyper has taken all of it.
     taken: Arc<AtomicBool>,
 }
 
 impl Outgoing {
     fn new(body: Body) -> Outgoing {
-        let data = Some(body.bytes().clone()).filter(|bytes| !bytes.is_empty());
-        let taken = Arc::new(AtomicBool::new(data.is_none()));
-        Outgoing { data, taken }
+        let left = body.length();
+        let data = body.bytes().filter(|bytes| !bytes.is_empty()).cloned();
+        let mut reader: Option<(Box<dyn AsyncRead + Send + Unpin>, _)> = None;
+        if body.bytes().is_none() {
+            reader = Some((Box::new(body.into_async_reader()), BytesMut::new()));
+        }
+        let taken = Arc::new(AtomicBool::new(data.is_none() && reader.is_none()));
+        Outgoing { data, reader, left, taken }
     }
 }
 
 impl http_body::Body for Outgoing {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.taken.store(true, Relaxed);
-        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        let piece = match &mut this.reader {
+            None => this.data.take(),
+            Some((reader, buffer)) => {
+                buffer.resize(PIECE, 0);
+                match ready!(Pin::new(reader).poll_read(cx, buffer)) {
+                    Ok(0) => None,
+                    Ok(read) => Some(buffer.split_to(read).freeze()),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            }
+        };
+        if let (Some(left), Some(piece)) = (&mut this.left, &piece) {
+            *left = left.saturating_sub(piece.len() as u64);
+        }
+        if piece.is_none() || this.left == Some(0) {
+            this.taken.store(true, Relaxed);
+        }
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none()
+        self.left == Some(0) || self.data.is_none() && self.reader.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

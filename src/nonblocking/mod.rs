@@ -19,6 +19,7 @@ mod h1;
 mod idle;
 mod reader;
 mod socket;
+mod streamed;
 mod transport;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub use batch::Stream;
 pub use reader::Reader;
+pub use streamed::Streamed;
 pub use transport::Transport;
 
 use crate::api::Api;
@@ -52,7 +54,7 @@ pub struct Client(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) api: Api,
     pub(crate) transport: Kind,
-    alarms: Alarms,
+    alarms: Arc<Alarms>,
 }
 
 impl Client {
@@ -68,7 +70,7 @@ impl Client {
     }
 
     fn on(api: Api, transport: Kind) -> Client {
-        let alarms = Alarms::new(api.concurrency());
+        let alarms = Arc::new(Alarms::new(api.concurrency()));
         Client(Arc::new(Inner { api, transport, alarms }))
     }
 
@@ -91,6 +93,22 @@ impl Client {
         request: Request,
     ) -> impl Future<Output = Result<Response, Error>> + Send + use<> {
         driver::run(self.0.clone(), request, Bounds::default())
+    }
+
+    /// Sends a request and hands the body of a good response over as it comes.
+    ///
+    /// An API's [`reject`](crate::ApiBuilder::reject) rule sees an empty body.
+    ///
+    /// # Errors
+    /// As [`send`](Client::send); once the response is there, nothing is tried again.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Client::send).
+    pub fn open(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Streamed, Error>> + Send + use<> {
+        driver::open(self.0.clone(), request, Bounds::default())
     }
 
     /// Makes a call and reads its answer.

@@ -25,13 +25,15 @@ pub struct Job<T> {
 struct Slot<T> {
     result: Option<Result<T, Error>>,
     waker: Option<Waker>,
+    /// The worker is done with it.
+    told: bool,
 }
 
 /// The worker's end.
 pub(super) struct Tell<T>(Arc<Mutex<Slot<T>>>);
 
 pub(super) fn new<T>(cancel: Cancel) -> (Job<T>, Tell<T>) {
-    let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
+    let slot = Arc::new(Mutex::new(Slot { result: None, waker: None, told: false }));
     (Job { slot: slot.clone(), cancel, detached: false }, Tell(slot))
 }
 
@@ -39,6 +41,7 @@ impl<T> Tell<T> {
     pub(super) fn tell(self, result: Result<T, Error>) {
         let mut slot = lock(&self.0);
         slot.result = Some(result);
+        slot.told = true;
         let waker = slot.waker.take();
         drop(slot);
         waker.inspect(Waker::wake_by_ref);
@@ -99,7 +102,7 @@ impl<T> Future for Job<T> {
 
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
-        if !self.detached {
+        if !self.detached && !lock(&self.slot).told {
             self.cancel.cancel();
         }
     }

@@ -81,16 +81,34 @@ impl Client {
         self.call(request)
     }
 
+    /// Has a worker send a request; whoever waits for the job reads the body of a
+    /// good response as it comes, see [`blocking::Streamed`]. Does not wait.
+    pub fn open(&self, request: Request) -> Job<blocking::Streamed> {
+        self.job(move |client, bounds| client.run_open(request, bounds))
+    }
+
     /// Hands a call to the workers; they read its answer, too. Does not wait.
     pub fn call<E>(&self, endpoint: E) -> Job<E::Output>
     where
         E: Endpoint + Send + 'static,
         E::Output: Send + 'static,
     {
+        self.job(move |client, bounds| {
+            let response = client.run(endpoint.request(), bounds)?;
+            endpoint.decode(response)
+        })
+    }
+
+    fn job<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&blocking::Client, Bounds) -> Result<T, Error> + Send + 'static,
+    ) -> Job<T> {
         let cancel = Cancel::new();
         let bounds = Bounds { cancel: Some(cancel.clone()), ..Bounds::default() };
         let (told, tell) = job::new(cancel);
-        self.submit(endpoint, bounds, move |result| tell.tell(result));
+        let client = self.client.clone();
+        let call = move || call(&client, bounds);
+        self.workers.submit(workers::Task::new(call, move |result| tell.tell(result)));
         told
     }
 

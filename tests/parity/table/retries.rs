@@ -155,7 +155,8 @@ fn waits() -> Vec<Scenario> {
 }
 
 fn settings() -> Vec<Scenario> {
-    const GONE: &str = "Status/Yes: GET http://H/x: 503 Service Unavailable: the server is not ready";
+    const GONE: &str =
+        "Status/Yes: GET http://H/x: 503 Service Unavailable: the server is not ready";
     vec![
         case("no retry for the api")
             .api(|api| api.retry(Retry::none()))
