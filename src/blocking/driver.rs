@@ -28,10 +28,9 @@ pub(super) fn run(
     let mut call = Call::new(api, request, bounds, seat.clone(), seat.now());
     let mut step = call.begin(seat.now());
     loop {
-        if cancel.is_some_and(Cancel::is_cancelled) {
-            step = call.cancelled(seat.now());
-        }
         step = match step {
+            Step::Done(result) => return result,
+            _ if cancel.is_some_and(Cancel::is_cancelled) => call.cancelled(seat.now()),
             Step::Refresh(refresh) => {
                 let result = renew(&seat, cancel, refresh);
                 call.refreshed(result, seat.now())
@@ -48,7 +47,6 @@ pub(super) fn run(
                 sleep(&seat, cancel, until);
                 call.woken(seat.now())
             }
-            Step::Done(result) => return result,
         };
     }
 }
