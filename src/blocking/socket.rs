@@ -54,14 +54,16 @@ impl Resolver for Resolve {
             addrs.push(addr);
             return Ok(addrs);
         }
-        let found = looked_up(host, port, &exchange).map_err(other)?;
+        let name = host.to_owned();
+        let lookup = move || resolve::system(&name, port);
+        let found = looked_up(lookup, &exchange).map_err(other)?;
         // ureq has room for sixteen.
         found.into_iter().take(16).for_each(|addr| addrs.push(addr));
         Ok(addrs)
     }
 }
 
-fn looked_up(host: &str, port: u16, exchange: &Exchange) -> Found {
+fn looked_up(lookup: impl FnOnce() -> Found + Send + 'static, exchange: &Exchange) -> Found {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
@@ -76,12 +78,11 @@ fn looked_up(host: &str, port: u16, exchange: &Exchange) -> Found {
     let (tell, told) = mpsc::sync_channel(2);
     current::on_cancel(|| Target::Lookup(tell.clone()));
     let left = exchange.remaining()?;
-    let host = host.to_owned();
-    let lookup = move || {
+    let work = move || {
         let _leave = Leave;
-        drop(tell.send(resolve::system(&host, port)));
+        drop(tell.send(lookup()));
     };
-    let spawned = thread::Builder::new().name("duocall-resolve".into()).spawn(lookup);
+    let spawned = thread::Builder::new().name("duocall-resolve".into()).spawn(work);
     spawned.map_err(|error| Failure::new(ErrorKind::Resource, "no thread").caused_by(error))?;
     told.recv_timeout(left).unwrap_or_else(|_| Err(exchange.timed_out()))
 }
@@ -332,5 +333,38 @@ impl Transport for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connection")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::clock::Clock;
+    use crate::policy::Timeouts;
+    use current::Current;
+
+    #[test]
+    fn a_lookup_hears_a_cancellation() {
+        let now = Instant::now();
+        let cancel = Cancel::new();
+        let end = now + Duration::from_secs(100);
+        let (clock, limits) = (Clock::default(), Timeouts::default());
+        let exchange = Exchange::new(clock, now, limits, end, Some(cancel.clone()));
+        let exchange = Arc::new(exchange);
+        let mut current = Some(Current::new(&exchange));
+        let (release, released) = mpsc::channel::<()>();
+        let lookup = move || {
+            cancel.cancel();
+            // Answers when the test is over.
+            drop(released.recv());
+            Ok(Vec::new())
+        };
+        let found = current::within(&mut current, || looked_up(lookup, &exchange));
+        assert_eq!(found.unwrap_err().kind, ErrorKind::Cancelled);
+        assert!(now.elapsed() < Duration::from_secs(2));
+        drop(release);
     }
 }
