@@ -140,6 +140,8 @@ pub(crate) struct Plan {
     exhausted: bool,
     /// The deadline ended it.
     late: bool,
+    /// An error cancels the rest.
+    fails_fast: bool,
     /// The item whose error came first.
     first: Option<usize>,
     /// Why no call can be made at all.
@@ -176,6 +178,7 @@ impl Plan {
             closed: false,
             exhausted: false,
             late: false,
+            fails_fast: false,
             first: None,
             mistake,
         }
@@ -205,9 +208,9 @@ impl Plan {
         self.exhausted = true;
     }
 
-    /// No item is wanted any more.
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
+    /// The first error is to cancel the rest.
+    pub(crate) fn fail_fast(&mut self) {
+        self.fails_fast = true;
     }
 
     pub(crate) fn most(&self) -> usize {
@@ -249,6 +252,10 @@ impl Plan {
             if error.kind() == ErrorKind::Timeout(Phase::Total) && late() {
                 self.late = true;
                 self.closed = true;
+            }
+            if self.fails_fast {
+                self.closed = true;
+                self.cancel().cancel();
             }
         }
         self.tell();

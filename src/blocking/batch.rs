@@ -42,12 +42,8 @@ where
     {
         let mut slots = Slots::new();
         let mut stream = self.stream();
-        while let Some((index, result)) = stream.next() {
-            if result.is_err() {
-                stream.plan.close();
-            }
-            slots.put(index, result);
-        }
+        stream.plan.fail_fast();
+        stream.by_ref().for_each(|(index, result)| slots.put(index, result));
         stream.plan.all(slots, stream.items.size_hint())
     }
 

@@ -37,7 +37,6 @@ where
         let (items, mut plan) = self.planned();
         drive(&items.client, &mut plan, pin!(items.items), |index, result| {
             slots.put(index, result);
-            true
         })
         .await;
         plan.results(slots)
@@ -60,11 +59,10 @@ where
     {
         let mut slots = Slots::new();
         let (items, mut plan) = self.planned();
+        plan.fail_fast();
         let mut source = pin!(items.items);
         drive(&items.client, &mut plan, source.as_mut(), |index, result| {
-            let failed = result.is_err();
             slots.put(index, result);
-            !failed
         })
         .await;
         plan.all(slots, source.size_hint())
@@ -109,12 +107,12 @@ where
 /// keep the thread to themselves.
 const TURN: usize = 64;
 
-/// Runs the calls in this task and hands each result to `take`, until it says no.
+/// Runs the calls in this task and hands each result to `take`.
 async fn drive<I>(
     client: &Client,
     plan: &mut Plan,
     mut items: Pin<&mut I>,
-    mut take: impl FnMut(usize, Result<Output<I>, Error>) -> bool,
+    mut take: impl FnMut(usize, Result<Output<I>, Error>),
 ) where
     I: Items,
     I::Item: Endpoint,
@@ -124,9 +122,6 @@ async fn drive<I>(
     poll_fn(|cx| {
         listening.listen(plan, cx);
         for _ in 0..TURN {
-            if plan.cancel().is_cancelled() {
-                return Poll::Ready(());
-            }
             while plan.has_room() {
                 match items.as_mut().poll_next(cx) {
                     Poll::Ready(Some(item)) => {
@@ -137,12 +132,13 @@ async fn drive<I>(
                     Poll::Pending => break,
                 }
             }
+            if plan.cancel().is_cancelled() {
+                return Poll::Ready(());
+            }
             match Pin::new(&mut calls).poll_next(cx) {
                 Poll::Ready(Some((index, result))) => {
                     plan.finish(index, &result);
-                    if !take(index, result) {
-                        return Poll::Ready(());
-                    }
+                    take(index, result);
                 }
                 _ if plan.is_over() => return Poll::Ready(()),
                 _ => return Poll::Pending,
