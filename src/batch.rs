@@ -1,18 +1,19 @@
 //! Many calls as one piece of work: its settings, its count, its outcome.
 
 use std::any::Any;
-use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::api::Api;
 use crate::cancel::Cancel;
+use crate::clock::Clock;
 use crate::engine::Bounds;
-use crate::error::{Error, ErrorKind, Mistake};
-use crate::sync::lock;
+use crate::error::{Error, ErrorKind, Mistake, Phase};
+use crate::group::ErrorGroup;
+use crate::timeline::Timeline;
 
 /// How far a batch has come; what [`Batch::on_progress`] is called with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub(crate) struct Settings {
     deadline: Option<Duration>,
     pub(crate) ordered: bool,
     progress: Option<OnProgress>,
+    timeline: Option<Timeline>,
     cancel: Cancel,
 }
 
@@ -81,7 +83,8 @@ impl<C, I> Batch<C, I> {
     }
 
     /// How long the whole batch may take, from its first call on. What is not
-    /// done by then ends with `Timeout(Total)`. Defaults to none.
+    /// done by then ends with `Timeout(Total)`; a stream ends after the calls
+    /// under way. Defaults to none.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.settings.deadline = Some(limit);
         self
@@ -95,14 +98,22 @@ impl<C, I> Batch<C, I> {
     }
 
     /// Is told how far the batch has come whenever a call begins or ends. No lock
-    /// is held meanwhile; a panic in it cancels the batch.
+    /// is held meanwhile. A panic in it goes no further: it cancels the batch,
+    /// and it is not told anything more.
     pub fn on_progress(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.settings.progress = Some(Arc::new(tell));
         self
     }
 
+    /// Keeps a record of what each call does, and when. Defaults to none, which
+    /// costs nothing.
+    pub fn timeline(mut self, timeline: &Timeline) -> Self {
+        self.settings.timeline = Some(timeline.clone());
+        self
+    }
+
     /// Lets `cancel` stop the batch from outside. What is not done by then ends
-    /// with [`ErrorKind::Cancelled`].
+    /// with [`ErrorKind::Cancelled`]; a stream ends after the calls under way.
     pub fn cancel(self, cancel: &Cancel) -> Self {
         self.settings.cancel.follow(cancel);
         self
@@ -117,22 +128,28 @@ impl<C: fmt::Debug, I> fmt::Debug for Batch<C, I> {
 
 /// Counts the calls of a batch and says when there is room for another.
 pub(crate) struct Plan {
-    pub(crate) bounds: Bounds,
+    bounds: Bounds,
+    clock: Clock,
     progress: Option<OnProgress>,
+    timeline: Option<Timeline>,
     most: u64,
     count: Progress,
+    /// No item is pulled any more: there is none, or none is wanted.
+    closed: bool,
+    /// Every item was pulled.
     exhausted: bool,
+    /// The deadline ended it.
+    late: bool,
+    /// An error cancels the rest.
+    fails_fast: bool,
+    /// The item whose error came first.
+    first: Option<usize>,
     /// Why no call can be made at all.
     mistake: Option<Mistake>,
 }
 
 impl Plan {
-    pub(crate) fn new(
-        settings: &Settings,
-        api: &Api,
-        size: (usize, Option<usize>),
-        now: Instant,
-    ) -> Plan {
+    pub(crate) fn new(settings: &Settings, api: &Api, size: (usize, Option<usize>)) -> Plan {
         let most = settings.concurrency.unwrap_or(api.concurrency());
         let mistake = if most == 0 {
             Some(Mistake::new("batch concurrency", "is zero"))
@@ -141,17 +158,28 @@ impl Plan {
         } else {
             None
         };
-        let total = size.1.filter(|upper| *upper == size.0).map(|n| n as u64);
+        let clock = api.clock().clone();
+        let now = clock.now();
+        if let Some(timeline) = &settings.timeline {
+            timeline.start(now);
+        }
         Plan {
             bounds: Bounds {
                 until: settings.deadline.and_then(|limit| now.checked_add(limit)),
                 cancel: Some(settings.cancel.clone()),
                 watch: Some(Arc::default()),
+                timeline: None,
             },
+            clock,
             progress: settings.progress.clone(),
-            most: most as u64,
-            count: Progress { total, ..Progress::default() },
+            timeline: settings.timeline.clone(),
+            most: most.max(1) as u64,
+            count: Progress { total: exactly(size).map(|n| n as u64), ..Progress::default() },
+            closed: false,
             exhausted: false,
+            late: false,
+            fails_fast: false,
+            first: None,
             mistake,
         }
     }
@@ -161,41 +189,87 @@ impl Plan {
     }
 
     /// Whether another item is to be pulled now.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.exhausted && self.count.in_flight < self.most.max(1)
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.closed |= self.cancel().is_cancelled();
+        !self.closed && self.count.in_flight < self.most
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.exhausted && self.count.in_flight == 0
+        self.closed && self.count.in_flight == 0
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
         self.count.in_flight
     }
 
-    /// No item is left, or none is wanted any more.
-    pub(crate) fn close(&mut self) {
+    /// No item is left.
+    pub(crate) fn exhaust(&mut self) {
+        self.closed = true;
         self.exhausted = true;
     }
 
-    pub(crate) fn most(&self) -> usize {
-        self.most.max(1) as usize
+    /// The first error is to cancel the rest.
+    pub(crate) fn fail_fast(&mut self) {
+        self.fails_fast = true;
     }
 
-    /// Takes an item in; its index, or the error it gets without a call.
-    pub(crate) fn start(&mut self) -> (usize, Option<Error>) {
+    pub(crate) fn most(&self) -> usize {
+        self.most as usize
+    }
+
+    /// No more at once than so many.
+    pub(crate) fn at_most(&mut self, most: usize) {
+        self.most = self.most.min(most as u64);
+    }
+
+    /// Takes an item in: its index, and what its call is bound by, or the error
+    /// it gets without a call.
+    pub(crate) fn start(&mut self) -> (usize, Result<Bounds, Error>) {
         let index = self.count.started as usize;
         self.count.started += 1;
         self.count.in_flight += 1;
         self.tell();
-        (index, self.mistake.clone().map(Error::from))
+        let bounds = match &self.mistake {
+            Some(mistake) => Err(mistake.clone().into()),
+            None => {
+                let timeline = self.timeline.clone().map(|timeline| (timeline, index));
+                Ok(Bounds { timeline, ..self.bounds.clone() })
+            }
+        };
+        (index, bounds)
     }
 
-    pub(crate) fn finish(&mut self, failed: bool) {
+    pub(crate) fn finish<T>(&mut self, index: usize, result: &Result<T, Error>) {
         self.count.in_flight -= 1;
         self.count.done += 1;
-        self.count.failed += u64::from(failed);
+        if let Err(error) = result {
+            self.count.failed += 1;
+            if self.first.is_none() && !self.cancel().is_cancelled() {
+                self.first = Some(index);
+            }
+            // The next would meet the same, and there may be no end of them.
+            let late = || self.bounds.until.is_some_and(|until| self.clock.now() >= until);
+            if error.kind() == ErrorKind::Timeout(Phase::Total) && late() {
+                self.late = true;
+                self.closed = true;
+            }
+            if self.fails_fast {
+                self.closed = true;
+                self.cancel().cancel();
+            }
+        }
         self.tell();
+    }
+
+    /// What was under way is no more, and nothing begins.
+    pub(crate) fn abandon(&mut self) {
+        self.closed = true;
+        if self.count.in_flight > 0 {
+            self.count.done += self.count.in_flight;
+            self.count.failed += self.count.in_flight;
+            self.count.in_flight = 0;
+            self.tell();
+        }
     }
 
     fn tell(&mut self) {
@@ -203,36 +277,68 @@ impl Plan {
         let watch = self.bounds.watch.as_ref().expect("a batch has one");
         let mut now = self.count;
         now.retried = watch.retried.load(Relaxed);
-        now.waiting = watch.waiting.load(Relaxed);
+        // The counters move while we read them.
+        now.waiting = watch.waiting.load(Relaxed).min(now.in_flight);
         now.bytes = watch.bytes.load(Relaxed);
         if catch_unwind(AssertUnwindSafe(|| tell(now))).is_err() {
             self.progress = None;
-            self.exhausted = true;
+            self.closed = true;
             self.cancel().cancel();
         }
     }
 
-    /// The group of a batch that failed fast; `left` is what the items say they still hold.
-    pub(crate) fn group<T: Send + 'static>(
+    /// What `gather` gives: every item's result, in order. Items that were never
+    /// pulled count as far as their number is known.
+    pub(crate) fn results<T>(&self, slots: Slots<T>) -> Vec<Result<T, Error>> {
+        let started = self.count.started;
+        let total = self.count.total.filter(|_| !self.exhausted).unwrap_or(started);
+        let items = total.clamp(started, started.saturating_add(MOST_LOST));
+        let kind = if self.late { ErrorKind::Timeout(Phase::Total) } else { ErrorKind::Cancelled };
+        let mut results = slots.0;
+        results.resize_with(items as usize, || None);
+        let lost = || Err(Error::new(kind, ""));
+        results.into_iter().map(|slot| slot.unwrap_or_else(lost)).collect()
+    }
+
+    /// What `fail_fast` gives; `left` is what the items say they still hold.
+    pub(crate) fn all<T: Send + 'static>(
         &self,
         slots: Slots<T>,
         left: (usize, Option<usize>),
-    ) -> ErrorGroup {
+    ) -> Result<Vec<T>, ErrorGroup> {
+        if self.exhausted && self.count.failed == 0 {
+            return Ok(slots.0.into_iter().flatten().flatten().collect());
+        }
         let mut errors = Vec::new();
         let mut results: Vec<(usize, Box<dyn Any + Send>)> = Vec::new();
-        let mut cancelled = self.count.in_flight as usize;
-        for (index, result) in slots.0.into_iter().enumerate() {
-            match result {
+        for (index, slot) in slots.0.into_iter().enumerate() {
+            match slot {
                 Some(Ok(output)) => results.push((index, Box::new(output))),
-                Some(Err(error)) if error.kind() == ErrorKind::Cancelled && !errors.is_empty() => {
-                    cancelled += 1;
+                // Those that were stopped because of another are only counted.
+                Some(Err(error))
+                    if error.kind() != ErrorKind::Cancelled || self.first == Some(index) =>
+                {
+                    errors.push((index, error));
                 }
-                Some(Err(error)) => errors.push((index, error)),
-                None => {}
+                _ => {}
             }
         }
-        ErrorGroup { errors, cancelled, not_started: left.1, results: Mutex::new(results) }
+        Err(ErrorGroup {
+            finished: results.len(),
+            cancelled: self.count.started as usize - results.len() - errors.len(),
+            not_started: if self.exhausted { Some(0) } else { exactly(left) },
+            errors,
+            results: results.into(),
+        })
     }
+}
+
+/// Errors made for items that a stopped batch never pulled. An iterator may claim
+/// to hold more than fits into memory.
+const MOST_LOST: u64 = 1 << 20;
+
+fn exactly(size: (usize, Option<usize>)) -> Option<usize> {
+    size.1.filter(|upper| *upper == size.0)
 }
 
 /// Results by index, in whatever order they come.
@@ -248,15 +354,6 @@ impl<T> Slots<T> {
             self.0.resize_with(index + 1, || None);
         }
         self.0[index] = Some(result);
-    }
-
-    /// Every item's result, in order. What a cancelled batch has no result for is
-    /// cancelled; items that it never pulled count as far as their number is known.
-    pub(crate) fn into_results(mut self, plan: &Plan) -> Vec<Result<T, Error>> {
-        let items = plan.count.total.unwrap_or(plan.count.started);
-        self.0.resize_with(items as usize, || None);
-        let lost = || Err(Error::new(ErrorKind::Cancelled, ""));
-        self.0.into_iter().map(|slot| slot.unwrap_or_else(lost)).collect()
     }
 }
 
@@ -290,119 +387,3 @@ impl<T> Reorder<T> {
         Some((self.next - 1, item))
     }
 }
-
-/// Why a batch failed: its errors by the index of their item, and what became of the rest.
-///
-/// `Display` is one line and up to five errors; [`source`](StdError::source) is the first.
-pub struct ErrorGroup {
-    errors: Vec<(usize, Error)>,
-    cancelled: usize,
-    not_started: Option<usize>,
-    results: Mutex<Vec<(usize, Box<dyn Any + Send>)>>,
-}
-
-impl ErrorGroup {
-    /// The errors with the index of their item, by index.
-    pub fn errors(&self) -> &[(usize, Error)] {
-        &self.errors
-    }
-
-    /// The errors, to keep.
-    pub fn into_errors(self) -> Vec<(usize, Error)> {
-        self.errors
-    }
-
-    /// The part whose errors match, and the rest, as Python's `except*` does.
-    /// The counts and the results go with the rest, or with the match if there is no rest.
-    pub fn split(
-        self,
-        matches: impl Fn(&Error) -> bool,
-    ) -> (Option<ErrorGroup>, Option<ErrorGroup>) {
-        let (hit, rest): (Vec<_>, Vec<_>) =
-            self.errors.into_iter().partition(|(_, error)| matches(error));
-        let whole = |errors| ErrorGroup { errors, ..self };
-        if rest.is_empty() {
-            return (Some(whole(hit)), None);
-        }
-        let part = ErrorGroup {
-            errors: hit,
-            cancelled: 0,
-            not_started: Some(0),
-            results: Mutex::default(),
-        };
-        (Some(part).filter(|part| !part.errors.is_empty()), Some(whole(rest)))
-    }
-
-    /// How many calls ended well.
-    pub fn finished(&self) -> usize {
-        lock(&self.results).len()
-    }
-
-    /// How many calls were under way and stopped.
-    pub fn cancelled(&self) -> usize {
-        self.cancelled
-    }
-
-    /// How many items were never begun, where the iterator could tell.
-    pub fn not_started(&self) -> Option<usize> {
-        self.not_started
-    }
-
-    /// Takes the outputs of the calls that ended well, with the index of their
-    /// item. Those of another type than `T` stay.
-    pub fn take_results<T: 'static>(&self) -> Vec<(usize, T)> {
-        let mut taken = Vec::new();
-        let mut results = lock(&self.results);
-        for (index, output) in std::mem::take(&mut *results) {
-            match output.downcast::<T>() {
-                Ok(output) => taken.push((index, *output)),
-                Err(other) => results.push((index, other)),
-            }
-        }
-        taken
-    }
-}
-
-const SHOWN: usize = 5;
-
-impl fmt::Display for ErrorGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failed = self.errors.len();
-        let plural = if failed == 1 { "call" } else { "calls" };
-        write!(f, "{failed} {plural} failed, {} finished", self.finished())?;
-        write!(f, ", {} cancelled", self.cancelled)?;
-        match self.not_started {
-            Some(count) => write!(f, ", {count} not started")?,
-            None => write!(f, ", an unknown number not started")?,
-        }
-        for (index, error) in self.errors.iter().take(SHOWN) {
-            write!(f, "\n  [{index}] {error}")?;
-        }
-        if failed > SHOWN {
-            write!(f, "\n  … and {} more", failed - SHOWN)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for ErrorGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErrorGroup")
-            .field("errors", &self.errors)
-            .field("finished", &self.finished())
-            .field("cancelled", &self.cancelled)
-            .field("not_started", &self.not_started)
-            .finish()
-    }
-}
-
-impl StdError for ErrorGroup {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.errors.first().map(|(_, error)| error as _)
-    }
-}
-
-const _: () = {
-    const fn assert<T: Send + Sync + StdError>() {}
-    assert::<ErrorGroup>();
-};

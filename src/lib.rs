@@ -108,6 +108,7 @@ mod clock;
 pub mod endpoint;
 mod engine;
 mod error;
+mod group;
 #[cfg(feature = "mock")]
 #[cfg_attr(docsrs, doc(cfg(feature = "mock")))]
 pub mod mock;
@@ -122,6 +123,7 @@ mod request;
 mod resolve;
 mod response;
 mod sync;
+pub mod timeline;
 mod tls;
 mod trace;
 pub mod transport;
@@ -129,15 +131,17 @@ mod url;
 
 pub use api::{Api, ApiBuilder};
 pub use auth::{Auth, Secret};
-pub use batch::{Batch, ErrorGroup, Progress};
+pub use batch::{Batch, Progress};
 pub use body::Body;
 pub use cancel::Cancel;
 pub use endpoint::{Endpoint, Json};
 pub use engine::gate::{Ask, Gate, Permit};
 pub use error::{Error, ErrorKind, Phase, Sent};
+pub use group::ErrorGroup;
 pub use policy::{Rate, Retry, Timeouts};
 pub use request::Request;
 pub use response::Response;
+pub use timeline::Timeline;
 pub use tls::Tls;
 pub use trace::{Attempt, Cause};
 

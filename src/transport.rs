@@ -141,6 +141,8 @@ pub struct Exchange {
     /// When the phase must be over, in nanoseconds since `started`.
     due: AtomicU64,
     wake_at: AtomicU64,
+    /// When the body began, in nanoseconds since `started`.
+    head: AtomicU64,
     written: AtomicU64,
     read: AtomicU64,
     reused: AtomicBool,
@@ -166,6 +168,7 @@ impl Exchange {
             phase: AtomicU8::new(Phase::Resolve as u8),
             due: AtomicU64::new(0),
             wake_at: AtomicU64::new(u64::MAX),
+            head: AtomicU64::new(u64::MAX),
             written: AtomicU64::new(0),
             read: AtomicU64::new(0),
             reused: AtomicBool::new(false),
@@ -183,7 +186,14 @@ impl Exchange {
         match phase {
             Phase::Connect | Phase::Tls if before <= Phase::Tls => {}
             Phase::Send | Phase::Head => self.set_due(self.now(), self.timeouts.head),
-            Phase::Body => self.set_due(self.now(), self.timeouts.idle),
+            Phase::Body => {
+                let now = self.now();
+                if before != Phase::Body {
+                    let head = now.saturating_duration_since(self.started);
+                    self.head.store(head.as_nanos() as u64, Relaxed);
+                }
+                self.set_due(now, self.timeouts.idle);
+            }
             _ => self.set_due(self.now(), self.timeouts.connect),
         }
     }
@@ -191,6 +201,12 @@ impl Exchange {
     /// The phase it is in.
     pub fn phase(&self) -> Phase {
         Phase::ALL[usize::from(self.phase.load(Relaxed))]
+    }
+
+    /// When the head of the response was there.
+    pub(crate) fn head(&self) -> Option<Instant> {
+        let came = self.head.load(Relaxed) != u64::MAX;
+        came.then(|| self.since_start(&self.head))
     }
 
     /// When the phase must be over.

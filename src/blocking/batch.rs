@@ -1,21 +1,29 @@
 //! Batches on the calling thread: one call after another.
 
 use super::Client;
-use crate::batch::{Batch, ErrorGroup, Plan, Slots};
+use crate::batch::{Batch, Plan, Slots};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::group::ErrorGroup;
 
 impl<I> Batch<Client, I>
 where
     I: Iterator,
     I::Item: Endpoint,
 {
-    /// One result per item, in order. An error stops nothing.
+    /// One result per item, in order. An error stops nothing. What a batch that
+    /// was cancelled or late did not come to ends with that error.
     ///
     /// # Blocking
     /// Blocks until all calls are done.
+    ///
+    /// # Panics
+    /// As the items and the endpoint's code do.
     pub fn gather(self) -> Vec<Result<Output<I>, Error>> {
-        self.stream().map(|(_, result)| result).collect()
+        let mut slots = Slots::new();
+        let mut stream = self.stream();
+        stream.by_ref().for_each(|(index, result)| slots.put(index, result));
+        stream.plan.results(slots)
     }
 
     /// All outputs, in order, or the first error; nothing is called after it.
@@ -25,32 +33,25 @@ where
     ///
     /// # Blocking
     /// Blocks until all calls are done, or one has failed.
+    ///
+    /// # Panics
+    /// As the items and the endpoint's code do.
     pub fn fail_fast(self) -> Result<Vec<Output<I>>, ErrorGroup>
     where
         Output<I>: Send + 'static,
     {
+        let mut slots = Slots::new();
         let mut stream = self.stream();
-        let mut outputs = Vec::new();
-        while let Some((index, result)) = stream.next() {
-            match result {
-                Ok(output) => outputs.push(output),
-                Err(error) => {
-                    let mut slots = Slots::new();
-                    outputs.into_iter().enumerate().for_each(|(n, done)| slots.put(n, Ok(done)));
-                    slots.put(index, Err(error));
-                    return Err(stream.plan.group(slots, stream.items.size_hint()));
-                }
-            }
-        }
-        Ok(outputs)
+        stream.plan.fail_fast();
+        stream.by_ref().for_each(|(index, result)| slots.put(index, result));
+        stream.plan.all(slots, stream.items.size_hint())
     }
 
     /// The results with the index of their item. The next call is made when the
     /// next result is asked for.
     pub fn stream(self) -> Stream<I> {
         let Batch { client, items, settings } = self;
-        let now = client.api().clock().now();
-        let plan = Plan::new(&settings, client.api(), items.size_hint(), now);
+        let plan = Plan::new(&settings, client.api(), items.size_hint());
         Stream { client, items, plan }
     }
 }
@@ -77,21 +78,13 @@ where
             return None;
         }
         let Some(item) = self.items.next() else {
-            self.plan.close();
+            self.plan.exhaust();
             return None;
         };
-        let (index, mistake) = self.plan.start();
-        let result = match mistake {
-            Some(mistake) => Err(mistake),
-            None => {
-                let sent = self.client.run(item.request(), self.plan.bounds.clone());
-                sent.and_then(|response| item.decode(response))
-            }
-        };
-        self.plan.finish(result.is_err());
-        if self.plan.cancel().is_cancelled() {
-            self.plan.close();
-        }
+        let (index, bounds) = self.plan.start();
+        let sent = bounds.and_then(|bounds| self.client.run(item.request(), bounds));
+        let result = sent.and_then(|response| item.decode(response));
+        self.plan.finish(index, &result);
         Some((index, result))
     }
 }

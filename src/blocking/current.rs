@@ -9,6 +9,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::hangup::{HangUp, Target};
 use crate::cancel::Subscription;
 use crate::transport::Exchange;
 
@@ -18,14 +19,27 @@ thread_local! {
 
 pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
-    /// Hangs the socket in use up when the call is cancelled.
-    hangup: Option<Subscription>,
+    /// Interrupts what the call waits for when it is cancelled.
+    interrupt: Option<Interrupt>,
 }
 
 impl Current {
     pub(super) fn new(exchange: &Arc<Exchange>) -> Current {
         let exchange = exchange.clone();
-        Current { exchange, hangup: None }
+        Current { exchange, interrupt: None }
+    }
+}
+
+struct Interrupt {
+    hangup: Arc<HangUp>,
+    _listening: Subscription,
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        // A cancellation may hold the waker already. From here on the socket may
+        // serve another call, which must not be hit.
+        self.hangup.disarm();
     }
 }
 
@@ -51,12 +65,23 @@ pub(super) fn exchange() -> Option<Arc<Exchange>> {
     CURRENT.with_borrow(|current| current.as_ref().map(|c| c.exchange.clone()))
 }
 
-/// Wakes `waker` if the call is cancelled from now on, instead of the one before.
-pub(super) fn on_cancel(waker: impl FnOnce() -> Waker) {
+/// Interrupts this when the call is cancelled from now on, instead of what was before.
+pub(super) fn on_cancel(target: impl FnOnce() -> Target) {
     CURRENT.with_borrow_mut(|current| {
         let Some(current) = current else { return };
         if let Some(cancel) = current.exchange.cancel() {
-            current.hangup = Some(cancel.listen(&waker()));
+            let hangup = Arc::new(HangUp::new(target()));
+            let _listening = cancel.listen(&Waker::from(hangup.clone()));
+            current.interrupt = Some(Interrupt { hangup, _listening });
+        }
+    });
+}
+
+/// Interrupts nothing any more.
+pub(super) fn let_go() {
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(current) = current {
+            current.interrupt = None;
         }
     });
 }

@@ -14,6 +14,7 @@
 mod batch;
 mod current;
 mod driver;
+mod hangup;
 mod socket;
 mod streamed;
 mod transport;

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind::*, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
-use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use http::Uri;
+use socket2::{Domain, Protocol, SockRef, Type};
 use ureq::Error;
 use ureq::config::Config;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -18,6 +18,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::current;
+use super::hangup::{Found, Target};
 use super::wire::Wire;
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
@@ -53,32 +54,35 @@ impl Resolver for Resolve {
             addrs.push(addr);
             return Ok(addrs);
         }
-        let found = looked_up(host, port, &exchange).map_err(other)?;
+        let name = host.to_owned();
+        let lookup = move || resolve::system(&name, port);
+        let found = looked_up(lookup, &exchange).map_err(other)?;
         // ureq has room for sixteen.
         found.into_iter().take(16).for_each(|addr| addrs.push(addr));
         Ok(addrs)
     }
 }
 
-fn looked_up(host: &str, port: u16, exchange: &Exchange) -> Result<Vec<SocketAddr>, Failure> {
+fn looked_up(lookup: impl FnOnce() -> Found + Send + 'static, exchange: &Exchange) -> Found {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
             RESOLVING.fetch_sub(1, SeqCst);
         }
     }
-    let left = exchange.remaining()?;
     if RESOLVING.fetch_add(1, SeqCst) >= RESOLVERS {
         drop(Leave);
         return Err(Failure::new(ErrorKind::Resource, "too many names being resolved"));
     }
-    let (tell, told) = mpsc::sync_channel(1);
-    let host = host.to_owned();
-    let lookup = move || {
+    // Room for the answer and a cancellation: neither waits.
+    let (tell, told) = mpsc::sync_channel(2);
+    current::on_cancel(|| Target::Lookup(tell.clone()));
+    let left = exchange.remaining()?;
+    let work = move || {
         let _leave = Leave;
-        drop(tell.send(resolve::system(&host, port)));
+        drop(tell.send(lookup()));
     };
-    let spawned = thread::Builder::new().name("duocall-resolve".into()).spawn(lookup);
+    let spawned = thread::Builder::new().name("duocall-resolve".into()).spawn(work);
     spawned.map_err(|error| Failure::new(ErrorKind::Resource, "no thread").caused_by(error))?;
     told.recv_timeout(left).unwrap_or_else(|_| Err(exchange.timed_out()))
 }
@@ -124,8 +128,11 @@ fn first_to_answer(addrs: &[SocketAddr], exchange: &Exchange) -> Result<Socket, 
     for (n, addr) in addrs.iter().enumerate() {
         let share = exchange.remaining()? / (addrs.len() - n) as u32;
         let share = share.max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(addr, share).and_then(Socket::new) {
+        match Socket::connect(addr, share, exchange) {
             Ok(socket) => return Ok(socket),
+            Err(error) if exchange.is_cancelled() => {
+                return Err(Failure::from_io(error, Phase::Connect));
+            }
             Err(error) if matches!(error.kind(), TimedOut | WouldBlock) => {
                 last = exchange.remaining().err().unwrap_or_else(|| {
                     Failure::new(ErrorKind::Timeout(Phase::Connect), "").sent(Sent::No)
@@ -145,15 +152,27 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    fn new(stream: TcpStream) -> io::Result<Socket> {
+    /// Like `TcpStream::connect_timeout`, on a socket that exists before it is
+    /// connected, so that a cancellation can shut it down.
+    fn connect(addr: &SocketAddr, limit: Duration, exchange: &Exchange) -> io::Result<Socket> {
+        let domain = Domain::for_address(*addr);
+        let stream = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        let stream = Arc::new(TcpStream::from(stream));
+        current::on_cancel(|| Target::Connecting(stream.clone()));
+        exchange.remaining()?;
+        let connected = SockRef::from(&*stream).connect_timeout(&(*addr).into(), limit);
+        if exchange.is_cancelled() {
+            return Err(Failure::new(ErrorKind::Cancelled, "").into());
+        }
+        connected?;
         stream.set_nodelay(true)?;
-        let socket = Socket { stream: Arc::new(stream), read_limit: None, write_limit: None };
+        let socket = Socket { stream, read_limit: None, write_limit: None };
         socket.hang_up_on_cancel();
         Ok(socket)
     }
 
     pub(super) fn hang_up_on_cancel(&self) {
-        current::on_cancel(|| Waker::from(Arc::new(HangUp(self.stream.clone()))));
+        current::on_cancel(|| Target::Stream(self.stream.clone()));
     }
 
     /// Open, and with nothing to read.
@@ -220,15 +239,6 @@ impl Write for Socket {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-struct HangUp(Arc<TcpStream>);
-
-impl Wake for HangUp {
-    fn wake(self: Arc<Self>) {
-        // It fails where the socket is closed already, which is as good.
-        drop(self.0.shutdown(Shutdown::Both));
     }
 }
 
@@ -307,7 +317,12 @@ impl Transport for Connection {
             return false;
         }
         let taken_out = current::exchange().is_none_or(|exchange| exchange.untouched());
-        !taken_out || self.wire.is_quiet()
+        if !taken_out {
+            // From now on it may serve another call.
+            current::let_go();
+            return true;
+        }
+        self.wire.is_quiet()
     }
 
     fn is_tls(&self) -> bool {
@@ -318,5 +333,38 @@ impl Transport for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connection")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::clock::Clock;
+    use crate::policy::Timeouts;
+    use current::Current;
+
+    #[test]
+    fn a_lookup_hears_a_cancellation() {
+        let now = Instant::now();
+        let cancel = Cancel::new();
+        let end = now + Duration::from_secs(100);
+        let (clock, limits) = (Clock::default(), Timeouts::default());
+        let exchange = Exchange::new(clock, now, limits, end, Some(cancel.clone()));
+        let exchange = Arc::new(exchange);
+        let mut current = Some(Current::new(&exchange));
+        let (release, released) = mpsc::channel::<()>();
+        let lookup = move || {
+            cancel.cancel();
+            // Answers when the test is over.
+            drop(released.recv());
+            Ok(Vec::new())
+        };
+        let found = current::within(&mut current, || looked_up(lookup, &exchange));
+        assert_eq!(found.unwrap_err().kind, ErrorKind::Cancelled);
+        assert!(now.elapsed() < Duration::from_secs(2));
+        drop(release);
     }
 }

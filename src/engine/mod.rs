@@ -36,6 +36,7 @@ use crate::error::{Error, ErrorKind, Mistake, Phase, Sent};
 use crate::request::Request;
 use crate::response::Response;
 use crate::sync::lock;
+use crate::timeline::{Record, Timeline};
 use crate::trace::{Attempt, Cause};
 use crate::transport::{Exchange, Failure};
 use crate::url::Url;
@@ -82,6 +83,24 @@ pub(crate) struct Bounds {
     pub(crate) until: Option<Instant>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) watch: Option<Arc<Watch>>,
+    /// Where to record the call, and as which.
+    pub(crate) timeline: Option<(Timeline, usize)>,
+}
+
+/// A call that waits at the gate, for the batch to see.
+struct Waiting(Arc<Watch>);
+
+impl Waiting {
+    fn new(watch: &Arc<Watch>) -> Waiting {
+        watch.waiting.fetch_add(1, Relaxed);
+        Waiting(watch.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+    }
 }
 
 pub(crate) struct Call {
@@ -100,6 +119,7 @@ pub(crate) struct Call {
     tries: u32,
     cause: Cause,
     waited: Duration,
+    waiting: Option<Waiting>,
     permit: Option<Permit>,
     generation: u64,
     replayed: bool,
@@ -108,17 +128,22 @@ pub(crate) struct Call {
     sent: Sent,
     history: Vec<Url>,
     trace: Vec<Attempt>,
+    record: Option<Box<Record>>,
 }
 
 impl Call {
     pub(crate) fn new(
         api: &Api,
         request: Request,
-        bounds: Bounds,
+        mut bounds: Bounds,
         seat: Seat,
         now: Instant,
     ) -> Call {
         let random = api.random(request.retry.as_ref());
+        let record = bounds
+            .timeline
+            .take()
+            .map(|(timeline, index)| Box::new(Record::new(timeline, index, api.clock(), now)));
         Call {
             api: api.clone(),
             request,
@@ -132,6 +157,7 @@ impl Call {
             tries: 1,
             cause: Cause::First,
             waited: Duration::ZERO,
+            waiting: None,
             permit: None,
             generation: 0,
             replayed: false,
@@ -139,13 +165,14 @@ impl Call {
             sent: Sent::No,
             history: Vec::new(),
             trace: Vec::new(),
+            record,
         }
     }
 
     pub(crate) fn begin(&mut self, now: Instant) -> Step {
         match self.prepare() {
             Ok(hop) => self.hop = Some(hop),
-            Err(mistake) => return Step::Done(Err(self.named(Error::from(mistake)))),
+            Err(mistake) => return self.fail(mistake.into(), now),
         }
         lock(&self.api.shared().budget).count_call(now);
         self.admission(now)
@@ -198,7 +225,7 @@ impl Call {
                 Err(mistake) => return self.fail(mistake.into(), now),
             }
         }
-        self.watch(|watch| &watch.waiting, 1);
+        self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
         let limit = now + self.api.timeouts().queue;
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
         Step::Acquire(self.api.gates().ask(self.request.cost, until))
@@ -212,11 +239,12 @@ impl Call {
     }
 
     pub(crate) fn admitted(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
-        self.watch(|watch| &watch.waiting, u64::MAX);
+        self.waiting = None;
         self.started += now.saturating_duration_since(self.since);
         match result {
             Ok(permit) => {
                 self.permit = Some(permit);
+                self.note(|record| record.admitted(now));
                 self.send(now)
             }
             Err(_) if self.bounds.until.is_some_and(|at| now >= at) => self.out_of_time(now),
@@ -254,7 +282,11 @@ impl Call {
             auth = Some(current);
         }
         match outgoing::build(&self.api, &self.request, self.hop(), auth, exchange) {
-            Ok(outgoing) => Step::Send(Box::new(outgoing)),
+            Ok(outgoing) => {
+                let cause = self.cause;
+                self.note(|record| record.sent(cause, now));
+                Step::Send(Box::new(outgoing))
+            }
             Err(mistake) => self.fail(mistake.into(), now),
         }
     }
@@ -265,13 +297,16 @@ impl Call {
         result: Result<Reply, Failure>,
         now: Instant,
     ) -> Step {
-        self.trace.push(Attempt {
+        let attempt = Attempt {
             cause: self.cause,
             outcome: result.as_ref().map(|reply| reply.status).map_err(|failure| failure.kind),
             waited: std::mem::take(&mut self.waited),
             took: now.saturating_duration_since(self.since),
             reused: exchange.reused(),
-        });
+        };
+        let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
+        self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
+        self.trace.push(attempt);
         match result {
             Ok(reply) => {
                 self.sent = Sent::Yes;
@@ -283,6 +318,10 @@ impl Call {
 
     fn failed(&mut self, exchange: &Exchange, mut failure: Failure, now: Instant) -> Step {
         self.sent = *failure.sent.get_or_insert_with(|| exchange.sent());
+        if exchange.is_cancelled() {
+            // What a connection says that was hung up tells nothing.
+            return self.cancelled(now);
+        }
         let died = matches!(failure.kind, ErrorKind::Closed | ErrorKind::Truncated);
         let stale = died && exchange.reused() && exchange.untouched();
         let harmless = self.request.is_idempotent() || failure.sent == Some(Sent::No);
@@ -409,6 +448,9 @@ impl Call {
     }
 
     fn end_with(&mut self, result: Result<Response, Error>, now: Instant) -> Step {
+        self.waiting = None;
+        let outcome = result.as_ref().map(Response::status).map_err(Error::kind);
+        self.note(|record| record.ended(outcome, now));
         let took = now.saturating_duration_since(self.began);
         let trace = std::mem::take(&mut self.trace);
         Step::Done(result.map_err(|error| error.after(trace, took)))
@@ -421,7 +463,14 @@ impl Call {
         }
     }
 
-    /// Counts for the batch, if there is one; `u64::MAX` takes one away.
+    /// Records for the batch, if it wants that.
+    fn note(&mut self, note: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            note(record);
+        }
+    }
+
+    /// Counts for the batch, if there is one.
     fn watch(&self, which: impl Fn(&Watch) -> &AtomicU64, add: u64) {
         if let Some(watch) = &self.bounds.watch {
             which(watch).fetch_add(add, Relaxed);

@@ -1,6 +1,6 @@
 //! Batches in a task: many calls at once.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
@@ -9,11 +9,12 @@ use smol::Task;
 use smol::stream::Stream as Items;
 
 use super::{Client, driver};
-use crate::batch::{Batch, ErrorGroup, Plan, Reorder, Slots};
+use crate::batch::{Batch, Plan, Reorder, Slots};
 use crate::cancel::Subscription;
 use crate::endpoint::Endpoint;
 use crate::engine::Bounds;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::group::ErrorGroup;
 
 type Output<I> = <<I as Items>::Item as Endpoint>::Output;
 
@@ -23,19 +24,22 @@ where
     I::Item: Endpoint + Send,
     Output<I>: Send,
 {
-    /// One result per item, in order. An error stops nothing.
+    /// One result per item, in order. An error stops nothing. What a batch that
+    /// was cancelled or late did not come to ends with that error.
     ///
     /// # Cancel safety
     /// Dropping the future drops the calls and closes their connections.
+    ///
+    /// # Panics
+    /// As the items and the endpoint's code do; the other calls are dropped.
     pub async fn gather(self) -> Vec<Result<Output<I>, Error>> {
         let mut slots = Slots::new();
         let (items, mut plan) = self.planned();
         drive(&items.client, &mut plan, pin!(items.items), |index, result| {
             slots.put(index, result);
-            true
         })
         .await;
-        slots.into_results(&plan)
+        plan.results(slots)
     }
 
     /// All outputs, in order, or the first error, which cancels the rest.
@@ -46,35 +50,36 @@ where
     ///
     /// # Cancel safety
     /// Dropping the future drops the calls and closes their connections.
+    ///
+    /// # Panics
+    /// As the items and the endpoint's code do; the other calls are dropped.
     pub async fn fail_fast(self) -> Result<Vec<Output<I>>, ErrorGroup>
     where
         Output<I>: 'static,
     {
         let mut slots = Slots::new();
-        let mut failed = false;
         let (items, mut plan) = self.planned();
+        plan.fail_fast();
         let mut source = pin!(items.items);
         drive(&items.client, &mut plan, source.as_mut(), |index, result| {
-            failed = result.is_err();
             slots.put(index, result);
-            !failed
         })
         .await;
-        if failed || plan.cancel().is_cancelled() {
-            return Err(plan.group(slots, source.size_hint()));
-        }
-        Ok(slots.into_results(&plan).into_iter().flatten().collect())
+        plan.all(slots, source.size_hint())
     }
 
     /// The results with the index of their item, as they come.
     ///
     /// The calls run as tasks of smol's global executor (one thread, `smol-1`, for
     /// all of the process), so they go on while the consumer is busy: no time-out
-    /// runs out because nobody asked for the next result. At most as many calls
-    /// as may run at once are ahead of the consumer.
+    /// runs out because nobody asked for the next result. At most twice as many
+    /// calls as may run at once are ahead of the consumer.
     ///
     /// # Cancel safety
     /// Dropping the stream cancels the calls and closes their connections.
+    ///
+    /// # Panics
+    /// As the items and the endpoint's code do, in the task that polls the stream.
     pub fn stream(self) -> Stream<I>
     where
         I::Item: 'static,
@@ -93,18 +98,21 @@ where
     }
 
     fn planned(self) -> (Self, Plan) {
-        let api = self.client.api();
-        let plan = Plan::new(&self.settings, api, self.items.size_hint(), api.clock().now());
+        let plan = Plan::new(&self.settings, self.client.api(), self.items.size_hint());
         (self, plan)
     }
 }
 
-/// Runs the calls in this task and hands each result to `take`, until it says no.
+/// Results taken in before other tasks get their turn: calls that never wait would
+/// keep the thread to themselves.
+const TURN: usize = 64;
+
+/// Runs the calls in this task and hands each result to `take`.
 async fn drive<I>(
     client: &Client,
     plan: &mut Plan,
     mut items: Pin<&mut I>,
-    mut take: impl FnMut(usize, Result<Output<I>, Error>) -> bool,
+    mut take: impl FnMut(usize, Result<Output<I>, Error>),
 ) where
     I: Items,
     I::Item: Endpoint,
@@ -112,52 +120,66 @@ async fn drive<I>(
     let mut calls = FuturesUnordered::new();
     let mut listening = Listening::default();
     poll_fn(|cx| {
-        if listening.cancelled(plan, cx) {
-            return Poll::Ready(());
-        }
-        loop {
+        listening.listen(plan, cx);
+        for _ in 0..TURN {
             while plan.has_room() {
                 match items.as_mut().poll_next(cx) {
                     Poll::Ready(Some(item)) => {
-                        let (index, mistake) = plan.start();
-                        calls.push(one(client.clone(), item, index, mistake, plan.bounds.clone()));
+                        let (index, bounds) = plan.start();
+                        calls.push(numbered(index, one(client.clone(), item, bounds)));
                     }
-                    Poll::Ready(None) => plan.close(),
+                    Poll::Ready(None) => plan.exhaust(),
                     Poll::Pending => break,
                 }
             }
+            if plan.cancel().is_cancelled() {
+                return Poll::Ready(());
+            }
             match Pin::new(&mut calls).poll_next(cx) {
                 Poll::Ready(Some((index, result))) => {
-                    plan.finish(Result::is_err(&result));
-                    if !take(index, result) {
-                        plan.close();
-                        return Poll::Ready(());
-                    }
+                    plan.finish(index, &result);
+                    take(index, result);
                 }
                 _ if plan.is_over() => return Poll::Ready(()),
                 _ => return Poll::Pending,
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
+    // This closes their connections.
+    drop(calls);
+    plan.abandon();
+}
+
+async fn numbered<F: Future>(index: usize, call: F) -> (usize, F::Output) {
+    (index, call.await)
 }
 
 /// One item of a batch, from its request to its output.
 async fn one<E: Endpoint>(
     client: Client,
     item: E,
+    bounds: Result<Bounds, Error>,
+) -> Result<E::Output, Error> {
+    let response = driver::run(client.0, item.request(), bounds?).await?;
+    item.decode(response)
+}
+
+/// A call under way as a task of its own.
+struct Numbered<T> {
     index: usize,
-    mistake: Option<Error>,
-    bounds: Bounds,
-) -> (usize, Result<E::Output, Error>) {
-    let result = match mistake {
-        Some(mistake) => Err(mistake),
-        None => match driver::run(client.0, item.request(), bounds).await {
-            Ok(response) => item.decode(response),
-            Err(error) => Err(error),
-        },
-    };
-    (index, result)
+    task: Task<T>,
+}
+
+impl<T> Future for Numbered<T> {
+    type Output = (usize, T);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(usize, T)> {
+        let index = self.index;
+        Pin::new(&mut self.task).poll(cx).map(|result| (index, result))
+    }
 }
 
 type Outcome<I> = (usize, Result<Output<I>, Error>);
@@ -172,7 +194,7 @@ where
     client: Client,
     items: Pin<Box<I>>,
     plan: Plan,
-    tasks: FuturesUnordered<Task<Outcome<I>>>,
+    tasks: FuturesUnordered<Numbered<Result<Output<I>, Error>>>,
     ready: Reorder<Result<Output<I>, Error>>,
     listening: Listening,
 }
@@ -187,21 +209,24 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome<I>>> {
         let this = &mut *self;
-        if this.listening.cancelled(&this.plan, cx) {
+        this.listening.listen(&this.plan, cx);
+        if this.plan.cancel().is_cancelled() {
             // Dropping the tasks stops them.
-            this.tasks.clear();
-            return Poll::Ready(None);
+            for stopped in std::mem::take(&mut this.tasks) {
+                let result = Err(Error::new(ErrorKind::Cancelled, ""));
+                this.plan.finish(stopped.index, &result);
+                this.ready.put(stopped.index, result);
+            }
         }
         loop {
             while this.plan.has_room() && this.ready.len() < this.plan.most() {
                 match this.items.as_mut().poll_next(cx) {
                     Poll::Ready(Some(item)) => {
-                        let (index, mistake) = this.plan.start();
-                        let bounds = this.plan.bounds.clone();
-                        let call = one(this.client.clone(), item, index, mistake, bounds);
-                        this.tasks.push(smol::spawn(call));
+                        let (index, bounds) = this.plan.start();
+                        let task = smol::spawn(one(this.client.clone(), item, bounds));
+                        this.tasks.push(Numbered { index, task });
                     }
-                    Poll::Ready(None) => this.plan.close(),
+                    Poll::Ready(None) => this.plan.exhaust(),
                     Poll::Pending => break,
                 }
             }
@@ -210,12 +235,15 @@ where
             }
             match Pin::new(&mut this.tasks).poll_next(cx) {
                 Poll::Ready(Some((index, result))) => {
-                    this.plan.finish(result.is_err());
+                    this.plan.finish(index, &result);
                     this.ready.put(index, result);
+                    continue;
                 }
-                _ if this.plan.is_over() => return Poll::Ready(None),
-                _ => return Poll::Pending,
+                // A call panicked, somebody has caught that, and polls again.
+                Poll::Ready(None) if this.plan.in_flight() > 0 => this.plan.abandon(),
+                _ => {}
             }
+            return if this.plan.is_over() { Poll::Ready(None) } else { Poll::Pending };
         }
     }
 }
@@ -235,10 +263,9 @@ where
 struct Listening(Option<(Waker, Subscription)>);
 
 impl Listening {
-    fn cancelled(&mut self, plan: &Plan, cx: &mut Context<'_>) -> bool {
+    fn listen(&mut self, plan: &Plan, cx: &mut Context<'_>) {
         if !self.0.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker())) {
             self.0 = Some((cx.waker().clone(), plan.cancel().listen(cx.waker())));
         }
-        plan.cancel().is_cancelled()
     }
 }

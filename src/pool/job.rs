@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use super::workers::{Task, works_for};
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::sync::{lock, unparker};
@@ -19,10 +20,12 @@ use crate::sync::{lock, unparker};
 pub struct Job<T> {
     slot: Arc<Mutex<Slot<T>>>,
     cancel: Cancel,
+    task: Task,
+    pool: usize,
     detached: bool,
 }
 
-struct Slot<T> {
+pub(super) struct Slot<T> {
     result: Option<Result<T, Error>>,
     waker: Option<Waker>,
     /// The worker is done with it.
@@ -32,9 +35,10 @@ struct Slot<T> {
 /// The worker's end.
 pub(super) struct Tell<T>(Arc<Mutex<Slot<T>>>);
 
-pub(super) fn new<T>(cancel: Cancel) -> (Job<T>, Tell<T>) {
+/// Where the result will lie, and the worker's end.
+pub(super) fn slot<T>() -> (Arc<Mutex<Slot<T>>>, Tell<T>) {
     let slot = Arc::new(Mutex::new(Slot { result: None, waker: None, told: false }));
-    (Job { slot: slot.clone(), cancel, detached: false }, Tell(slot))
+    (slot.clone(), Tell(slot))
 }
 
 impl<T> Tell<T> {
@@ -49,6 +53,15 @@ impl<T> Tell<T> {
 }
 
 impl<T> Job<T> {
+    pub(super) fn new(
+        slot: Arc<Mutex<Slot<T>>>,
+        cancel: Cancel,
+        task: Task,
+        pool: usize,
+    ) -> Job<T> {
+        Job { slot, cancel, task, pool, detached: false }
+    }
+
     /// Waits for the result.
     ///
     /// # Errors
@@ -70,7 +83,8 @@ impl<T> Job<T> {
 
     /// Stops the call: if it is queued, it is not made; if it is under way, its
     /// connection is shut down. The result is then
-    /// [`Cancelled`](crate::ErrorKind::Cancelled).
+    /// [`Cancelled`](crate::ErrorKind::Cancelled). A `decode` or a refresh hook that
+    /// is running is not interrupted.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
@@ -81,6 +95,9 @@ impl<T> Job<T> {
     }
 
     fn poll_result(&self, waker: &Waker) -> Poll<Result<T, Error>> {
+        if works_for(self.pool) {
+            self.task.run();
+        }
         let mut slot = lock(&self.slot);
         match slot.result.take() {
             Some(result) => Poll::Ready(result),

@@ -31,7 +31,7 @@ use crate::engine::Bounds;
 use crate::error::{Error, Mistake};
 use crate::request::Request;
 use crate::response::Response;
-use workers::Workers;
+use workers::{Task, Workers};
 
 /// Calls an API from threads of its own.
 ///
@@ -41,6 +41,9 @@ use workers::Workers;
 /// with [`ErrorKind::Shutdown`](crate::ErrorKind::Shutdown), what is under way is
 /// finished, and the threads are joined (a worker that drops the last clone
 /// itself does not join itself).
+///
+/// A worker whose endpoint waits for a job or a batch of its own pool makes those
+/// calls itself if no other thread is free, so a pool of one thread will do.
 #[derive(Clone)]
 pub struct Client {
     client: blocking::Client,
@@ -76,7 +79,8 @@ impl Client {
         self.client.api()
     }
 
-    /// Hands a request to the workers. Does not wait.
+    /// Hands a request to the workers. Does not wait: the queue has no limit, so a
+    /// great many are better sent as a [`batch`](Client::batch).
     pub fn send(&self, request: Request) -> Job<Response> {
         self.call(request)
     }
@@ -93,10 +97,7 @@ impl Client {
         E: Endpoint + Send + 'static,
         E::Output: Send + 'static,
     {
-        self.job(move |client, bounds| {
-            let response = client.run(endpoint.request(), bounds)?;
-            endpoint.decode(response)
-        })
+        self.job(made(endpoint))
     }
 
     fn job<T: Send + 'static>(
@@ -105,11 +106,9 @@ impl Client {
     ) -> Job<T> {
         let cancel = Cancel::new();
         let bounds = Bounds { cancel: Some(cancel.clone()), ..Bounds::default() };
-        let (told, tell) = job::new(cancel);
-        let client = self.client.clone();
-        let call = move || call(&client, bounds);
-        self.workers.submit(workers::Task::new(call, move |result| tell.tell(result)));
-        told
+        let (slot, tell) = job::slot();
+        let task = self.submit(call, bounds, move |result| tell.tell(result));
+        Job::new(slot, cancel, task, self.workers.id())
     }
 
     /// Many calls at once.
@@ -122,20 +121,30 @@ impl Client {
     }
 
     /// Has a worker make the call and give the result to `tell`, whatever happens.
-    fn submit<E>(
+    fn submit<T: Send + 'static>(
         &self,
-        endpoint: E,
+        call: impl FnOnce(&blocking::Client, Bounds) -> Result<T, Error> + Send + 'static,
         bounds: Bounds,
-        tell: impl FnOnce(Result<E::Output, Error>) + Send + 'static,
-    ) where
-        E: Endpoint + Send + 'static,
-    {
+        tell: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Task {
         let client = self.client.clone();
-        let call = move || {
-            let response = client.run(endpoint.request(), bounds)?;
-            endpoint.decode(response)
-        };
-        self.workers.submit(workers::Task::new(call, tell));
+        let cancel = bounds.cancel.clone();
+        let task = Task::new(move || call(&client, bounds), tell);
+        self.workers.submit(task.clone(), cancel.as_ref());
+        task
+    }
+}
+
+/// The call of an endpoint, to be made by a worker.
+fn made<E>(
+    endpoint: E,
+) -> impl FnOnce(&blocking::Client, Bounds) -> Result<E::Output, Error> + Send + 'static
+where
+    E: Endpoint + Send + 'static,
+{
+    move |client, bounds| {
+        let response = client.run(endpoint.request(), bounds)?;
+        endpoint.decode(response)
     }
 }
 

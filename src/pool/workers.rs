@@ -1,55 +1,102 @@
 //! The threads of a pool.
 
+use std::cell::Cell;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
 use std::thread::{self, JoinHandle};
 
 use async_channel::{Receiver, Sender, unbounded};
 
+use crate::cancel::{Cancel, Subscription};
 use crate::error::{Error, ErrorKind};
 use crate::sync::lock;
 
-/// Work for a worker: makes the call, or refuses it; either way somebody is told.
-pub(super) struct Task(Box<dyn FnOnce(Order) + Send>);
-
-/// What a worker does with a task.
+/// What is done with a task.
 enum Order {
     Run,
-    Refuse,
+    Refuse(ErrorKind),
 }
+
+/// Makes the call, or refuses it; either way somebody is told.
+type Work = Box<dyn FnOnce(Order) + Send>;
+
+/// Work that waits for a worker. Whoever comes first does it: a worker, the
+/// caller who waits for it, or a cancellation.
+#[derive(Clone)]
+pub(super) struct Task(Arc<Slot>);
+
+struct Slot(Mutex<Option<Work>>);
 
 impl Task {
     pub(super) fn new<T>(
         call: impl FnOnce() -> Result<T, Error> + Send + 'static,
         tell: impl FnOnce(Result<T, Error>) + Send + 'static,
     ) -> Task {
-        Task(Box::new(move |order| {
+        let work = move |order| {
             let result = match order {
                 // What the closure leaves behind after a panic is dropped with it.
                 Order::Run => catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-                    drop(panic);
+                    // Its drop may panic in turn; somebody has to be told nevertheless.
+                    let dropped = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+                    dropped.unwrap_or_else(mem::forget);
                     Err(Error::new(ErrorKind::Panicked, "the endpoint's code"))
                 }),
-                Order::Refuse => Err(Error::new(ErrorKind::Shutdown, "")),
+                Order::Refuse(kind) => Err(Error::new(kind, "")),
             };
             tell(result);
-        }))
+        };
+        Task(Arc::new(Slot(Mutex::new(Some(Box::new(work))))))
     }
 
-    fn run(self) {
-        (self.0)(Order::Run);
+    /// Does it here and now, unless that has been done.
+    pub(super) fn run(&self) {
+        self.0.settle(Order::Run);
     }
 
-    fn refuse(self) {
-        (self.0)(Order::Refuse);
+    pub(super) fn is_taken(&self) -> bool {
+        lock(&self.0.0).is_none()
     }
+}
+
+impl Slot {
+    fn settle(&self, order: Order) {
+        let work = lock(&self.0).take();
+        if let Some(work) = work {
+            // The result's receiver may run code of the caller's, such as a waker.
+            let done = catch_unwind(AssertUnwindSafe(|| work(order)));
+            done.unwrap_or_else(mem::forget);
+        }
+    }
+}
+
+impl Wake for Slot {
+    /// Cancelled before anybody has begun it.
+    fn wake(self: Arc<Self>) {
+        self.settle(Order::Refuse(ErrorKind::Cancelled));
+    }
+}
+
+/// A task in the queue, and its ear for a cancellation.
+type Queued = (Task, Option<Subscription>);
+
+thread_local! {
+    /// The pool that this thread works for.
+    static POOL: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether this thread is a worker of that pool. One that waits for its own pool
+/// takes a thread away from what it waits for, so it has to do the work itself.
+pub(super) fn works_for(pool: usize) -> bool {
+    POOL.get() == pool
 }
 
 pub(super) struct Workers {
     most: usize,
-    queue: Sender<Task>,
-    tasks: Receiver<Task>,
+    queue: Sender<Queued>,
+    tasks: Receiver<Queued>,
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -67,9 +114,19 @@ impl Workers {
         Workers { most, queue, tasks, shared: Arc::default(), threads: Mutex::default() }
     }
 
-    pub(super) fn submit(&self, task: Task) {
+    /// Never zero, and no other pool's while this one exists.
+    pub(super) fn id(&self) -> usize {
+        Arc::as_ptr(&self.shared) as usize
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    pub(super) fn submit(&self, task: Task, cancel: Option<&Cancel>) {
+        let listening = cancel.map(|cancel| cancel.listen(&Waker::from(task.0.clone())));
         // It is open for as long as there are Workers.
-        let sent = self.queue.send_blocking(task);
+        let sent = self.queue.send_blocking((task, listening));
         debug_assert!(sent.is_ok());
         self.grow();
     }
@@ -89,31 +146,28 @@ impl Workers {
             Err(error) if threads.is_empty() => {
                 drop(error);
                 drop(threads);
-                self.refuse_all();
+                self.refuse_all(ErrorKind::Resource);
             }
             Err(_) => {}
         }
     }
 
-    fn refuse_all(&self) {
-        while let Ok(task) = self.tasks.try_recv() {
-            task.refuse();
+    fn refuse_all(&self, kind: ErrorKind) {
+        while let Ok((task, _listening)) = self.tasks.try_recv() {
+            task.0.settle(Order::Refuse(kind));
         }
     }
 }
 
-fn work(tasks: &Receiver<Task>, shared: &Shared) {
+fn work(tasks: &Receiver<Queued>, shared: &Arc<Shared>) {
+    POOL.set(Arc::as_ptr(shared) as usize);
     loop {
         shared.free.fetch_add(1, SeqCst);
-        let task = tasks.recv_blocking();
+        let queued = tasks.recv_blocking();
         shared.free.fetch_sub(1, SeqCst);
-        let Ok(task) = task else { return };
-        if shared.closed.load(SeqCst) {
-            task.refuse();
-        } else {
-            // The result's receiver may run code of the caller's, such as a waker.
-            drop(catch_unwind(AssertUnwindSafe(|| task.run())));
-        }
+        let Ok((task, _listening)) = queued else { return };
+        let closed = shared.closed.load(SeqCst);
+        task.0.settle(if closed { Order::Refuse(ErrorKind::Shutdown) } else { Order::Run });
     }
 }
 
@@ -121,7 +175,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.shared.closed.store(true, SeqCst);
         self.queue.close();
-        self.refuse_all();
+        self.refuse_all(ErrorKind::Shutdown);
         let me = thread::current().id();
         for worker in lock(&self.threads).drain(..) {
             // The last clone may go with a task, on a worker.
