@@ -167,7 +167,11 @@ fn details(said: &Said, site: &Site) -> String {
             let mut headers: Vec<String> =
                 response.headers().iter().map(|(n, v)| format!("{n}: {v:?}")).collect();
             headers.sort();
-            site.masked(&format!("{} {} {headers:?} {history:?}", response.method(), response.url()))
+            site.masked(&format!(
+                "{} {} {headers:?} {history:?}",
+                response.method(),
+                response.url()
+            ))
         }
         Said::Result(_, Err(error)) => format!(
             "{:?} {:?} {:?} {:?}",

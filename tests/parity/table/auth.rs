@@ -23,12 +23,11 @@ fn get() -> Request {
 
 fn kinds() -> Vec<Scenario> {
     let row = |name, auth: fn() -> Auth, saw| {
-        case(name)
-            .api(move |api| api.auth(auth()))
-            .send(get())
-            .reply(ok("a"))
-            .show(KEY)
-            .expect("200 a", "First 200", saw)
+        case(name).api(move |api| api.auth(auth())).send(get()).reply(ok("a")).show(KEY).expect(
+            "200 a",
+            "First 200",
+            saw,
+        )
     };
     vec![
         row("a token", || Auth::token("t"), "GET /x {authorization: Token t}"),
@@ -202,7 +201,11 @@ fn refreshing() -> Vec<Scenario> {
             .reply(ok("a"))
             .show(KEY)
             .notes("made t0 | made t1")
-            .expect("200 a | 200 a", "First 200 | First 200~", "GET /x {authorization: Bearer t0} | GET /x~ {authorization: Bearer t1}"),
+            .expect(
+                "200 a | 200 a",
+                "First 200 | First 200~",
+                "GET /x {authorization: Bearer t0} | GET /x~ {authorization: Bearer t1}",
+            ),
         case("a hook's flawed credential")
             .api(|api| api.auth(Auth::refreshing(|| Ok::<_, &str>(Auth::token("a\nb")))))
             .send(get())

@@ -81,8 +81,7 @@ fn connections() -> Vec<Scenario> {
 }
 
 fn stale() -> Vec<Scenario> {
-    let served_and_closed =
-        || Reply::Raw(vec![crate::support::ok("a").remove(0), Act::Close]);
+    let served_and_closed = || Reply::Raw(vec![crate::support::ok("a").remove(0), Act::Close]);
     vec![
         case("an idle connection that the server closed is not used")
             .send(get())
@@ -198,7 +197,9 @@ fn bodies() -> Vec<Scenario> {
             ),
         once("a chunk larger than any")
             .send(get())
-            .reply(raw_close("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nab"))
+            .reply(raw_close(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nab",
+            ))
             .expect(
                 "Protocol/Yes: GET http://H/x: not HTTP: not valid HTTP/1.1",
                 "First Protocol",
@@ -267,19 +268,19 @@ fn timeouts() -> Vec<Scenario> {
                 "First Timeout(Attempt)",
                 "GET /x",
             ),
-        limited("a call that takes too long", |t| t.total(SHORT)).send(get()).reply(Silence).expect(
-            "Timeout(Total)/Yes: GET http://H/x: timed out: the call",
-            "First Timeout(Total)",
-            "GET /x",
-        ),
-        case("a request's own limit")
-            .send(get().timeout(SHORT))
+        limited("a call that takes too long", |t| t.total(SHORT))
+            .send(get())
             .reply(Silence)
             .expect(
                 "Timeout(Total)/Yes: GET http://H/x: timed out: the call",
                 "First Timeout(Total)",
                 "GET /x",
             ),
+        case("a request's own limit").send(get().timeout(SHORT)).reply(Silence).expect(
+            "Timeout(Total)/Yes: GET http://H/x: timed out: the call",
+            "First Timeout(Total)",
+            "GET /x",
+        ),
         limited("pauses within the limits", |t| t.head(SHORT * 10).idle(SHORT * 10))
             .send(get())
             .reply(ok("a").after(60))

@@ -1,8 +1,9 @@
 //! The scenarios.
 
+mod auth;
+mod batches;
 mod bodies;
 mod faults;
-mod auth;
 mod redirects;
 mod requests;
 mod retries;
@@ -10,5 +11,14 @@ mod retries;
 use super::scenario::Scenario;
 
 pub fn all() -> Vec<Scenario> {
-    [requests::rows(), bodies::rows(), faults::rows(), retries::rows(), redirects::rows(), auth::rows()].concat()
+    [
+        requests::rows(),
+        bodies::rows(),
+        faults::rows(),
+        retries::rows(),
+        redirects::rows(),
+        auth::rows(),
+        batches::rows(),
+    ]
+    .concat()
 }
