@@ -122,6 +122,8 @@ pub(crate) struct Plan {
     most: u64,
     count: Progress,
     exhausted: bool,
+    /// No more items are wanted, whether there are any or not.
+    stopped: bool,
     /// Why no call can be made at all.
     mistake: Option<Mistake>,
 }
@@ -145,6 +147,7 @@ impl Plan {
         Plan {
             bounds: Bounds {
                 until: settings.deadline.and_then(|limit| now.checked_add(limit)),
+                queued: None,
                 cancel: Some(settings.cancel.clone()),
                 watch: Some(Arc::default()),
             },
@@ -152,6 +155,7 @@ impl Plan {
             most: most as u64,
             count: Progress { total, ..Progress::default() },
             exhausted: false,
+            stopped: false,
             mistake,
         }
     }
@@ -162,20 +166,30 @@ impl Plan {
 
     /// Whether another item is to be pulled now.
     pub(crate) fn has_room(&self) -> bool {
-        !self.exhausted && self.count.in_flight < self.most.max(1)
+        !self.exhausted && !self.stopped && self.count.in_flight < self.most.max(1)
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.exhausted && self.count.in_flight == 0
+        (self.exhausted || self.stopped) && self.count.in_flight == 0
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
         self.count.in_flight
     }
 
-    /// No item is left, or none is wanted any more.
+    /// No item is left.
     pub(crate) fn close(&mut self) {
         self.exhausted = true;
+    }
+
+    /// No item is wanted any more.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Stopped with items that it may not have begun.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.stopped && !self.exhausted
     }
 
     pub(crate) fn most(&self) -> usize {
@@ -207,7 +221,7 @@ impl Plan {
         now.bytes = watch.bytes.load(Relaxed);
         if catch_unwind(AssertUnwindSafe(|| tell(now))).is_err() {
             self.progress = None;
-            self.exhausted = true;
+            self.stop();
             self.cancel().cancel();
         }
     }

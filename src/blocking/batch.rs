@@ -15,7 +15,10 @@ where
     /// # Blocking
     /// Blocks until all calls are done.
     pub fn gather(self) -> Vec<Result<Output<I>, Error>> {
-        self.stream().map(|(_, result)| result).collect()
+        let mut slots = Slots::new();
+        let mut stream = self.stream();
+        stream.by_ref().for_each(|(index, result)| slots.put(index, result));
+        slots.into_results(&stream.plan)
     }
 
     /// All outputs, in order, or the first error; nothing is called after it.
@@ -29,20 +32,18 @@ where
     where
         Output<I>: Send + 'static,
     {
+        let mut slots = Slots::new();
+        let mut failed = false;
         let mut stream = self.stream();
-        let mut outputs = Vec::new();
-        while let Some((index, result)) = stream.next() {
-            match result {
-                Ok(output) => outputs.push(output),
-                Err(error) => {
-                    let mut slots = Slots::new();
-                    outputs.into_iter().enumerate().for_each(|(n, done)| slots.put(n, Ok(done)));
-                    slots.put(index, Err(error));
-                    return Err(stream.plan.group(slots, stream.items.size_hint()));
-                }
-            }
+        while !failed {
+            let Some((index, result)) = stream.next() else { break };
+            failed = result.is_err();
+            slots.put(index, result);
         }
-        Ok(outputs)
+        if failed || stream.plan.is_cut() {
+            return Err(stream.plan.group(slots, stream.items.size_hint()));
+        }
+        Ok(slots.into_results(&stream.plan).into_iter().flatten().collect())
     }
 
     /// The results with the index of their item. The next call is made when the
@@ -73,6 +74,9 @@ where
     type Item = (usize, Result<Output<I>, Error>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.plan.cancel().is_cancelled() {
+            self.plan.stop();
+        }
         if !self.plan.has_room() {
             return None;
         }
@@ -89,9 +93,6 @@ where
             }
         };
         self.plan.finish(result.is_err());
-        if self.plan.cancel().is_cancelled() {
-            self.plan.close();
-        }
         Some((index, result))
     }
 }

@@ -28,7 +28,9 @@ pub(super) fn run(
     let mut call = Call::new(api, request, bounds, seat.clone(), seat.now());
     let mut step = call.begin(seat.now());
     loop {
-        if cancel.is_some_and(Cancel::is_cancelled) {
+        // What is done is done; its error tells more than that it was cancelled.
+        let done = matches!(step, Step::Done(_));
+        if !done && cancel.is_some_and(Cancel::is_cancelled) {
             step = call.cancelled(seat.now());
         }
         step = match step {

@@ -2,15 +2,15 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_util::stream::FuturesUnordered;
 use smol::Task;
 use smol::stream::Stream as Items;
 
-use super::{Client, driver};
+use super::Client;
+use super::driver::{self, Ear};
 use crate::batch::{Batch, ErrorGroup, Plan, Reorder, Slots};
-use crate::cancel::Subscription;
 use crate::endpoint::Endpoint;
 use crate::engine::Bounds;
 use crate::error::Error;
@@ -60,7 +60,7 @@ where
             !failed
         })
         .await;
-        if failed || plan.cancel().is_cancelled() {
+        if failed || plan.is_cut() {
             return Err(plan.group(slots, source.size_hint()));
         }
         Ok(slots.into_results(&plan).into_iter().flatten().collect())
@@ -88,7 +88,7 @@ where
             plan,
             tasks: FuturesUnordered::new(),
             ready: Reorder::new(ordered),
-            listening: Listening::default(),
+            ear: Ear::default(),
         }
     }
 
@@ -110,10 +110,11 @@ async fn drive<I>(
     I::Item: Endpoint,
 {
     let mut calls = FuturesUnordered::new();
-    let mut listening = Listening::default();
+    let mut ear = Ear::default();
     poll_fn(|cx| {
-        if listening.cancelled(plan, cx) {
-            return Poll::Ready(());
+        // The calls hear it themselves.
+        if ear.hears(plan.cancel(), cx) {
+            plan.stop();
         }
         loop {
             while plan.has_room() {
@@ -130,7 +131,7 @@ async fn drive<I>(
                 Poll::Ready(Some((index, result))) => {
                     plan.finish(Result::is_err(&result));
                     if !take(index, result) {
-                        plan.close();
+                        plan.stop();
                         return Poll::Ready(());
                     }
                 }
@@ -174,7 +175,7 @@ where
     plan: Plan,
     tasks: FuturesUnordered<Task<Outcome<I>>>,
     ready: Reorder<Result<Output<I>, Error>>,
-    listening: Listening,
+    ear: Ear,
 }
 
 impl<I> Items for Stream<I>
@@ -187,10 +188,9 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome<I>>> {
         let this = &mut *self;
-        if this.listening.cancelled(&this.plan, cx) {
-            // Dropping the tasks stops them.
-            this.tasks.clear();
-            return Poll::Ready(None);
+        // The calls hear it themselves.
+        if this.ear.hears(this.plan.cancel(), cx) {
+            this.plan.stop();
         }
         loop {
             while this.plan.has_room() && this.ready.len() < this.plan.most() {
@@ -227,18 +227,5 @@ where
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stream").field("client", &self.client).finish_non_exhaustive()
-    }
-}
-
-/// The task's ear for a cancellation from outside.
-#[derive(Default)]
-struct Listening(Option<(Waker, Subscription)>);
-
-impl Listening {
-    fn cancelled(&mut self, plan: &Plan, cx: &mut Context<'_>) -> bool {
-        if !self.0.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker())) {
-            self.0 = Some((cx.waker().clone(), plan.cancel().listen(cx.waker())));
-        }
-        plan.cancel().is_cancelled()
     }
 }

@@ -45,11 +45,11 @@ where
             slots.put(index, result);
             if error && !failed {
                 failed = true;
-                stream.plan.close();
+                stream.plan.stop();
                 stream.plan.cancel().cancel();
             }
         }
-        if failed {
+        if failed || stream.plan.is_cut() {
             return Err(stream.plan.group(slots, stream.items.size_hint()));
         }
         Ok(slots.into_results(&stream.plan).into_iter().flatten().collect())
@@ -98,7 +98,7 @@ where
     fn next(&mut self) -> Option<Outcome<I>> {
         loop {
             if self.plan.cancel().is_cancelled() {
-                self.plan.close();
+                self.plan.stop();
             }
             while self.plan.has_room() && self.ready.len() < self.plan.most() {
                 match self.items.next() {
