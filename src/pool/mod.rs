@@ -41,6 +41,10 @@ use workers::Workers;
 /// with [`ErrorKind::Shutdown`](crate::ErrorKind::Shutdown), what is under way is
 /// finished, and the threads are joined (a worker that drops the last clone
 /// itself does not join itself).
+///
+/// A call that waits for a free thread waits as at the gate: it counts against
+/// the `queue` limit alone, and ends with `Timeout(Queue)` when a thread finds
+/// that too late.
 #[derive(Clone)]
 pub struct Client {
     client: blocking::Client,
@@ -107,11 +111,12 @@ impl Client {
     fn submit<E>(
         &self,
         endpoint: E,
-        bounds: Bounds,
+        mut bounds: Bounds,
         tell: impl FnOnce(Result<E::Output, Error>) + Send + 'static,
     ) where
         E: Endpoint + Send + 'static,
     {
+        bounds.queued = Some(self.api().clock().now());
         let client = self.client.clone();
         let call = move || {
             let response = client.run(endpoint.request(), bounds)?;
