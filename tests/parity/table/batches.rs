@@ -131,9 +131,10 @@ fn gate() -> Vec<Scenario> {
             })
             .together(paths(&["a", "a"]))
             .on("/a", ok("a").after(600))
+            .only_bytes()
             .expect(
                 "200 a | Timeout(Queue)/No: GET http://H/a: timed out: waiting at the gate",
-                "First 200 | ",
+                " | First 200",
                 "GET /a",
             ),
         case("the queue eats nothing of the call's time")
