@@ -166,6 +166,7 @@ impl Plan {
         Plan {
             bounds: Bounds {
                 until: settings.deadline.and_then(|limit| now.checked_add(limit)),
+                queued: None,
                 cancel: Some(settings.cancel.clone()),
                 watch: Some(Arc::default()),
                 timeline: None,

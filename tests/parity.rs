@@ -7,9 +7,11 @@ mod support;
 mod parity {
     pub mod backends;
     pub mod loopback;
+    pub mod mocked;
     pub mod outcome;
     pub mod run;
     pub mod scenario;
+    pub mod site;
     pub mod table;
 }
 

@@ -81,6 +81,8 @@ struct Hop {
 pub(crate) struct Bounds {
     /// The deadline of the batch it belongs to.
     pub(crate) until: Option<Instant>,
+    /// Since when it has waited for a worker, which is waiting as at the gate.
+    pub(crate) queued: Option<Instant>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) watch: Option<Arc<Watch>>,
     /// Where to record the call, and as which.
@@ -225,8 +227,11 @@ impl Call {
                 Err(mistake) => return self.fail(mistake.into(), now),
             }
         }
+        let limit = self.bounds.queued.take().unwrap_or(now) + self.api.timeouts().queue;
+        if now >= limit {
+            return self.fail(Error::new(ErrorKind::Timeout(Phase::Queue), ""), now);
+        }
         self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
-        let limit = now + self.api.timeouts().queue;
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
         Step::Acquire(self.api.gates().ask(self.request.cost, until))
     }

@@ -2,18 +2,18 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_util::stream::FuturesUnordered;
 use smol::Task;
 use smol::stream::Stream as Items;
 
-use super::{Client, driver};
+use super::Client;
+use super::driver::{self, Ear};
 use crate::batch::{Batch, Plan, Reorder, Slots};
-use crate::cancel::Subscription;
 use crate::endpoint::Endpoint;
 use crate::engine::Bounds;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::group::ErrorGroup;
 
 type Output<I> = <<I as Items>::Item as Endpoint>::Output;
@@ -93,7 +93,7 @@ where
             plan,
             tasks: FuturesUnordered::new(),
             ready: Reorder::new(ordered),
-            listening: Listening::default(),
+            ear: Ear::default(),
         }
     }
 
@@ -118,9 +118,10 @@ async fn drive<I>(
     I::Item: Endpoint,
 {
     let mut calls = FuturesUnordered::new();
-    let mut listening = Listening::default();
+    let mut ear = Ear::default();
     poll_fn(|cx| {
-        listening.listen(plan, cx);
+        // The calls hear a cancellation themselves; the plan must not start more.
+        ear.hears(plan.cancel(), cx);
         for _ in 0..TURN {
             while plan.has_room() {
                 match items.as_mut().poll_next(cx) {
@@ -131,9 +132,6 @@ async fn drive<I>(
                     Poll::Ready(None) => plan.exhaust(),
                     Poll::Pending => break,
                 }
-            }
-            if plan.cancel().is_cancelled() {
-                return Poll::Ready(());
             }
             match Pin::new(&mut calls).poll_next(cx) {
                 Poll::Ready(Some((index, result))) => {
@@ -196,7 +194,7 @@ where
     plan: Plan,
     tasks: FuturesUnordered<Numbered<Result<Output<I>, Error>>>,
     ready: Reorder<Result<Output<I>, Error>>,
-    listening: Listening,
+    ear: Ear,
 }
 
 impl<I> Items for Stream<I>
@@ -209,15 +207,8 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome<I>>> {
         let this = &mut *self;
-        this.listening.listen(&this.plan, cx);
-        if this.plan.cancel().is_cancelled() {
-            // Dropping the tasks stops them.
-            for stopped in std::mem::take(&mut this.tasks) {
-                let result = Err(Error::new(ErrorKind::Cancelled, ""));
-                this.plan.finish(stopped.index, &result);
-                this.ready.put(stopped.index, result);
-            }
-        }
+        // The calls hear a cancellation themselves; the plan must not start more.
+        this.ear.hears(this.plan.cancel(), cx);
         loop {
             while this.plan.has_room() && this.ready.len() < this.plan.most() {
                 match this.items.as_mut().poll_next(cx) {
@@ -255,17 +246,5 @@ where
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stream").field("client", &self.client).finish_non_exhaustive()
-    }
-}
-
-/// The task's ear for a cancellation from outside.
-#[derive(Default)]
-struct Listening(Option<(Waker, Subscription)>);
-
-impl Listening {
-    fn listen(&mut self, plan: &Plan, cx: &mut Context<'_>) {
-        if !self.0.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker())) {
-            self.0 = Some((cx.waker().clone(), plan.cancel().listen(cx.waker())));
-        }
     }
 }

@@ -1,18 +1,19 @@
 //! Does the engine's steps in the task that polls.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::alarm::Alarm;
 use super::{Inner, Reader, Streamed};
+use crate::cancel::{Cancel, Subscription};
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
 use crate::engine::inbox::{Inbox, Reply};
 use crate::engine::{Bounds, Call, Opened, Outgoing, Step};
-use crate::error::{Error, Phase};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::request::Request;
 use crate::response::Response;
 use crate::transport::{Exchange, Failure};
@@ -56,28 +57,78 @@ async fn drive(
     bounds: Bounds,
     rest: &mut Option<Rest>,
 ) -> Result<(Response, Option<Permit>), Error> {
+    let cancel = bounds.cancel.clone();
+    let cancel = cancel.as_ref();
     let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
     let mut step = call.begin(alarm.now());
     loop {
         step = match step {
             Step::Refresh(refresh) => {
-                let result = renew(alarm, refresh).await;
-                call.refreshed(result, alarm.now())
+                let result = unless(cancel, pin!(renew(alarm, refresh))).await;
+                call.refreshed(result.unwrap_or_else(|Cancelled| Err(cancelled())), alarm.now())
             }
             Step::Acquire(admit) => {
-                let result = acquire(alarm, admit).await;
-                call.admitted(result, alarm.now())
+                let result = unless(cancel, pin!(acquire(alarm, admit))).await;
+                call.admitted(result.unwrap_or_else(|Cancelled| Err(cancelled())), alarm.now())
             }
             Step::Send(outgoing) => {
-                let result = timed(alarm, client, &outgoing, rest).await;
-                call.received(&outgoing.exchange, result, alarm.now())
+                let result = unless(cancel, pin!(timed(alarm, client, &outgoing, rest))).await;
+                let lost = |Cancelled| Err(Failure::new(ErrorKind::Cancelled, ""));
+                call.received(&outgoing.exchange, result.unwrap_or_else(lost), alarm.now())
             }
             Step::Sleep(until) => {
-                alarm.wait(|now, _| if now >= until { Ok(()) } else { Err(Some(until)) }).await;
-                call.woken(alarm.now())
+                let over = |now, _: &mut Context<'_>| match now >= until {
+                    true => Ok(()),
+                    false => Err(Some(until)),
+                };
+                let slept = unless(cancel, pin!(alarm.wait(over))).await;
+                match slept {
+                    Ok(()) => call.woken(alarm.now()),
+                    Err(Cancelled) => call.cancelled(alarm.now()),
+                }
             }
             Step::Done(result) => return result.map(|response| (response, call.into_permit())),
         };
+    }
+}
+
+struct Cancelled;
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "")
+}
+
+/// What the work gives, unless the call is cancelled before.
+async fn unless<T>(
+    cancel: Option<&Cancel>,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Cancelled> {
+    let Some(cancel) = cancel else { return Ok(work.await) };
+    let mut ear = Ear::default();
+    poll_fn(|cx| {
+        if cancel.is_cancelled() {
+            return Poll::Ready(Err(Cancelled));
+        }
+        match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            // Listening costs; what is ready at once is spared it.
+            Poll::Pending if ear.hears(cancel, cx) => Poll::Ready(Err(Cancelled)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// A task's ear for a cancellation.
+#[derive(Default)]
+pub(super) struct Ear(Option<(Waker, Subscription)>);
+
+impl Ear {
+    pub(super) fn hears(&mut self, cancel: &Cancel, cx: &mut Context<'_>) -> bool {
+        if !self.0.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker())) {
+            self.0 = Some((cx.waker().clone(), cancel.listen(cx.waker())));
+        }
+        cancel.is_cancelled()
     }
 }
 

@@ -44,6 +44,10 @@ use workers::{Task, Workers};
 ///
 /// A worker whose endpoint waits for a job or a batch of its own pool makes those
 /// calls itself if no other thread is free, so a pool of one thread will do.
+///
+/// A call that waits for a free thread waits as at the gate: it counts against
+/// the `queue` limit alone, and ends with `Timeout(Queue)` when a thread finds
+/// that too late.
 #[derive(Clone)]
 pub struct Client {
     client: blocking::Client,
@@ -124,9 +128,10 @@ impl Client {
     fn submit<T: Send + 'static>(
         &self,
         call: impl FnOnce(&blocking::Client, Bounds) -> Result<T, Error> + Send + 'static,
-        bounds: Bounds,
+        mut bounds: Bounds,
         tell: impl FnOnce(Result<T, Error>) + Send + 'static,
     ) -> Task {
+        bounds.queued = Some(self.api().clock().now());
         let client = self.client.clone();
         let cancel = bounds.cancel.clone();
         let task = Task::new(move || call(&client, bounds), tell);

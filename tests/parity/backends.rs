@@ -8,9 +8,9 @@ use duocall::{Api, Batch, Cancel, ErrorGroup, blocking, nonblocking, pool};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 
-use super::loopback::Site;
 use super::outcome::Said;
 use super::scenario::{Item, Mode, Op, Step, Value};
+use super::site::Site;
 
 pub struct Backend {
     pub name: &'static str,
@@ -105,7 +105,7 @@ fn all_or_group(result: Result<Vec<Value>, ErrorGroup>) -> Vec<Said> {
 }
 
 fn run_blocking(work: Work) -> Vec<Said> {
-    let client = blocking::Client::new(work.api);
+    let client = work.site.blocking(work.api);
     blocking_op(&client, work.op, &work.site, None)
 }
 
@@ -146,7 +146,7 @@ fn blocking_op(
 }
 
 fn run_pool(work: Work) -> Vec<Said> {
-    let client = pool::Client::new(work.api);
+    let client = work.site.pool(work.api);
     pool_op(&client, work.op, &work.site, None)
 }
 
@@ -181,7 +181,7 @@ fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, cancel: Option<Cance
 }
 
 async fn run_async(work: Work) -> Vec<Said> {
-    let client = nonblocking::Client::new(work.api);
+    let client = work.site.nonblocking(work.api);
     let (op, cancel) = match work.op {
         Op::Cancelled(at, op) => (*op, Some(cancel_at(at, &work.site))),
         op => (op, None),

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use duocall::{Attempt, Error, Response};
 
-use super::loopback::Site;
-use super::scenario::{Notes, Scenario, Value};
+use super::scenario::{Notes, Op, Scenario, Value};
+use super::site::Site;
 use crate::support::Seen;
 
 /// One thing a way of running said.
@@ -47,27 +47,23 @@ impl Outcome {
         fine.extend(said.iter().filter(|_| !scenario.loose).map(|said| details(said, site)));
         let mask = |text: String| masked_times(&site.masked(&text));
         let traced = if scenario.loose { &[] } else { said };
+        let mut results: Vec<_> = said.iter().map(|said| mask(result(scenario, said))).collect();
+        let mut traces: Vec<_> = traced.iter().filter_map(|said| trace(scenario, said)).collect();
+        if matches!(scenario.op, Op::Together(_)) {
+            // Which of them came first is a matter of chance.
+            results.sort();
+            traces.sort();
+            fine.sort();
+        }
         Outcome {
-            results: folded(said.iter().map(|said| mask(result(scenario, said))).collect()),
-            traces: folded(traced.iter().filter_map(|said| trace(scenario, said)).collect()),
-            saw: folded(saw),
+            results,
+            traces,
+            saw,
             notes: notes.all(),
-            connections: (!scenario.at_once).then(|| site.connections()),
+            connections: site.connections().filter(|_| !scenario.at_once),
             fine,
         }
     }
-}
-
-/// Five and more equal lines as one.
-fn folded(lines: Vec<String>) -> Vec<String> {
-    let mut folded = Vec::new();
-    for run in lines.chunk_by(|one, other| one == other) {
-        match run.len() {
-            5.. => folded.push(format!("{} x {}", run.len(), run[0])),
-            _ => folded.extend_from_slice(run),
-        }
-    }
-    folded
 }
 
 fn result(scenario: &Scenario, said: &Said) -> String {

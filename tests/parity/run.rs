@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use duocall::{Api, Retry, Timeouts};
 
 use super::backends::{self, Backend, Work};
-use super::loopback::Site;
+use super::mocked::plain;
 use super::outcome::Outcome;
 use super::scenario::{Notes, Scenario};
+use super::site::{Ground, Place, Site};
 
 /// Most of them wait most of the time.
 const AT_ONCE: usize = 8;
@@ -20,36 +21,56 @@ const HANGS: Duration = Duration::from_secs(30);
 
 pub fn all(scenarios: Vec<Scenario>) -> ExitCode {
     let started = Instant::now();
-    let jobs: Vec<(&Scenario, &Backend)> = scenarios
-        .iter()
-        .flat_map(|scenario| backends::ALL.iter().map(move |backend| (scenario, backend)))
-        .collect();
     // A panic in a scenario is an outcome, not a message of its own.
     std::panic::set_hook(Box::new(|_| {}));
-    let outcomes = run(&jobs);
+    let (failed, differing) = on(Ground::Loopback, &scenarios);
+    let loopback = started.elapsed();
+    let bytes = |scenario: &&Scenario| !scenario.only_bytes;
+    let without: Vec<Scenario> = scenarios.iter().filter(bytes).cloned().collect();
+    let (failed_mock, differing_mock) = on(Ground::Mock, &without);
     drop(std::panic::take_hook());
-    let mut differing = 0;
-    let mut failed = 0;
-    for (scenario, outcomes) in scenarios.iter().zip(outcomes.chunks(backends::ALL.len())) {
-        let found = compare(scenario, outcomes);
-        println!("test {} ... {}", scenario.name, if found.is_empty() { "ok" } else { "FAILED" });
-        found.iter().for_each(|difference| println!("{difference}"));
-        failed += usize::from(!found.is_empty());
-        differing += found.len();
-    }
     let (count, ways) = (scenarios.len(), backends::ALL.len());
-    let (verdict, passed) = (if failed == 0 { "ok" } else { "FAILED" }, count - failed);
+    println!("\non loopback in {:.2} s", loopback.as_secs_f64());
+    let elapsed = started.elapsed();
+    println!(
+        "{} of them on the mock in {:.2} s",
+        without.len(),
+        (elapsed - loopback).as_secs_f64()
+    );
+    let (failed, differing) = (failed + failed_mock, differing + differing_mock);
+    let (verdict, passed) =
+        (if failed == 0 { "ok" } else { "FAILED" }, count + without.len() - failed);
     println!(
         "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; \
          0 filtered out; finished in {:.2}s\n",
-        started.elapsed().as_secs_f64()
+        elapsed.as_secs_f64()
     );
     println!("parity: {count} scenarios x {ways} backends, {differing} differences");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Runs the scenarios in every way; how many failed, and the number of differences.
+fn on(ground: Ground, scenarios: &[Scenario]) -> (usize, usize) {
+    let jobs: Vec<(&Scenario, &Backend)> = scenarios
+        .iter()
+        .flat_map(|scenario| backends::ALL.iter().map(move |backend| (scenario, backend)))
+        .collect();
+    let outcomes = run(ground, &jobs);
+    let (mut failed, mut differing) = (0, 0);
+    for (scenario, outcomes) in scenarios.iter().zip(outcomes.chunks(backends::ALL.len())) {
+        let found = compare(ground, scenario, outcomes);
+        let verdict = if found.is_empty() { "ok" } else { "FAILED" };
+        let place = if ground == Ground::Mock { "mock: " } else { "" };
+        println!("test {place}{} ... {verdict}", scenario.name);
+        found.iter().for_each(|difference| println!("{difference}"));
+        failed += usize::from(!found.is_empty());
+        differing += found.len();
+    }
+    (failed, differing)
+}
+
 /// The outcomes in the order of the jobs. Ends the process if a job hangs.
-fn run(jobs: &[(&Scenario, &Backend)]) -> Vec<Outcome> {
+fn run(ground: Ground, jobs: &[(&Scenario, &Backend)]) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let running = Mutex::new(vec![None; AT_ONCE]);
     let (tell, told) = mpsc::channel();
@@ -62,7 +83,7 @@ fn run(jobs: &[(&Scenario, &Backend)]) -> Vec<Outcome> {
                     running.lock().unwrap()[worker] =
                         Some((Instant::now(), scenario.name, backend.name));
                     let at = (scenario.name, backend.name);
-                    tell.send((at, one(scenario, backend))).expect("somebody listens");
+                    tell.send((at, one(ground, scenario, backend))).expect("somebody listens");
                     running.lock().unwrap()[worker] = None;
                 }
             });
@@ -91,12 +112,16 @@ fn watch(running: &[Option<(Instant, &str, &str)>]) {
     }
 }
 
-fn one(scenario: &Scenario, backend: &Backend) -> Outcome {
-    let site = Arc::new(Site::new(scenario));
+fn one(ground: Ground, scenario: &Scenario, backend: &Backend) -> Outcome {
+    let site = Arc::new(Site::new(scenario, ground));
     let notes = Notes::default();
     let builder = Api::builder(format!("{}{}", site.url(), scenario.base))
         .retry(quick())
         .timeouts(Timeouts::default());
+    let builder = match &site.place {
+        Place::Mock(_, clock) => builder.clock(clock),
+        _ => builder,
+    };
     let said = match (scenario.setup)(builder, &notes).build() {
         Ok(api) => backend.run(Work { api, op: scenario.op.clone(), site: site.clone() }),
         Err(error) => vec![super::outcome::Said::response(Err(error))],
@@ -111,17 +136,32 @@ pub fn quick() -> Retry {
     Retry::default().backoff(Duration::from_millis(1), Duration::from_millis(5)).seed(1)
 }
 
+/// `3 x a` as `a | a | a`.
+fn unfolded(text: &str) -> String {
+    let parts = text.split(" | ").flat_map(|part| {
+        let many = part.split_once(" x ").and_then(|(n, rest)| Some((n.parse().ok()?, rest)));
+        let (count, rest) = many.unwrap_or((1, part));
+        std::iter::repeat_n(rest, count)
+    });
+    parts.collect::<Vec<_>>().join(" | ")
+}
+
 fn shortened(text: &str) -> String {
     let most = 2000;
     text.chars().take(most).chain(text.chars().skip(most).take(1).map(|_| '…')).collect()
 }
 
 /// Every way against the table, and the others against the first where the table is silent.
-fn compare(scenario: &Scenario, outcomes: &[Outcome]) -> Vec<String> {
+fn compare(ground: Ground, scenario: &Scenario, outcomes: &[Outcome]) -> Vec<String> {
     let expected = &scenario.expected;
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
     for (backend, outcome) in backends::ALL.iter().zip(outcomes) {
         let mut differs = |what: &str, expected: &str, got: &str| {
+            let told = |text: &str| match ground {
+                Ground::Loopback => text.to_owned(),
+                Ground::Mock => plain(text),
+            };
+            let (expected, got) = (&told(&unfolded(expected)), &told(got));
             let (shown, instead) = (shortened(expected), shortened(got));
             let text = format!("{what}\n    expected  {shown}\n    got       {instead}");
             match found.iter_mut().find(|(other, _)| *other == text) {

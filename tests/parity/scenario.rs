@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use duocall::{Api, ApiBuilder, Endpoint, Error, Request, Response};
 
-use super::loopback::Site;
+use super::site::Site;
 use crate::support::Act;
 
 /// What hooks and rules of a scenario have to say.
@@ -325,6 +325,7 @@ impl Scenario {
 
     pub fn nobody_listens(mut self) -> Self {
         self.refuse = true;
+        self.only_bytes = true;
         self
     }
 

@@ -1,6 +1,7 @@
 //! The scenarios.
 
 mod auth;
+mod batches;
 mod bodies;
 mod faults;
 mod redirects;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Scenario> {
         retries::rows(),
         redirects::rows(),
         auth::rows(),
+        batches::rows(),
     ]
     .concat()
 }

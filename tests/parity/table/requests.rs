@@ -1,7 +1,9 @@
 //! What goes out: methods, bodies, queries, headers; and what is refused before.
 
-use duocall::Request;
+use std::time::Duration;
+
 use duocall::http::Method;
+use duocall::{ApiBuilder, Auth, Rate, Request, Retry, Timeouts};
 
 use crate::parity::scenario::{Scenario, case, http, ok};
 
@@ -121,6 +123,13 @@ fn headers() -> Vec<Scenario> {
 }
 
 fn mistakes() -> Vec<Scenario> {
+    let refused = |name, request: Request, results| {
+        case(name).send(request).reply(ok("never")).expect(results, "", "")
+    };
+    let unbuilt = |name, set: fn(ApiBuilder) -> ApiBuilder, results| {
+        case(name).api(set).send(Request::get("x")).reply(ok("never")).expect(results, "", "")
+    };
+    let get = || Request::get("x");
     vec![
         case("a target that leaves the base")
             .base("v1/")
@@ -137,5 +146,65 @@ fn mistakes() -> Vec<Scenario> {
                 " |  |  | ",
                 "",
             ),
+        refused(
+            "a header with a line break",
+            get().header("x-a", "hide\r\nx-b: 1"),
+            "Request/No: invalid request: value of header x-a has a character that no header may hold",
+        ),
+        refused(
+            "a header without a name",
+            get().header("", "1"),
+            "Request/No: invalid request: header has a name that is not a token",
+        ),
+        refused(
+            "the caller frames no message",
+            get().header("Transfer-Encoding", "chunked"),
+            "Request/No: invalid request: header transfer-encoding is set by the transport only",
+        ),
+        refused(
+            "the first mistake wins",
+            get().header("content-length", "1").timeout(Duration::ZERO),
+            "Request/No: invalid request: header content-length is set by the transport only",
+        ),
+        refused(
+            "a path parameter that is a dot",
+            Request::get("x/{id}").param("id", ".."),
+            "Request/No: invalid request: path parameter id is empty or a dot segment",
+        ),
+        refused(
+            "connect is no call",
+            Request::new(Method::CONNECT, "x"),
+            "Request/No: invalid request: method CONNECT opens a tunnel and is not a call",
+        ),
+        refused(
+            "an absolute URL that is none",
+            Request::absolute("ftp://h/x"),
+            "Request/No: invalid request: URL does not have the scheme http or https",
+        ),
+        unbuilt(
+            "a flawed token",
+            |api| api.auth(Auth::token("abc\r\nX: y")),
+            "Request/No: invalid request: token has a line break",
+        ),
+        unbuilt(
+            "a rate of zero",
+            |api| api.rate(Rate::per_second(0)),
+            "Request/No: invalid request: rate is not a number above zero",
+        ),
+        unbuilt(
+            "no concurrency",
+            |api| api.concurrency(0),
+            "Request/No: invalid request: concurrency is zero",
+        ),
+        unbuilt(
+            "no attempt",
+            |api| api.retry(Retry::default().attempts(0)),
+            "Request/No: invalid request: retry attempts are zero",
+        ),
+        unbuilt(
+            "no time",
+            |api| api.timeouts(Timeouts::default().head(Duration::ZERO)),
+            "Request/No: invalid request: time-out head is zero",
+        ),
     ]
 }

@@ -66,7 +66,7 @@ fn repeated() -> Vec<Scenario> {
             "POST /x b",
         ),
         case("a patch is not retried").send(Request::patch("x").body("b")).reply(http(429)).expect(
-            "Status/Yes: PATCH http://H/x: 429 Too Many Requests: too many requests",
+            "Status/Yes: PATCH http://H/x: 429 Too Many Requests: the server wants fewer requests",
             "First 429",
             "PATCH /x b",
         ),
@@ -116,8 +116,8 @@ fn waits() -> Vec<Scenario> {
             .reply(limited().header("date", "Sat, 21 Nov 2026 12:00:00 GMT").header(field, value))
             .expect(expected, "First 429", "GET /x")
     };
-    let thirty = "Status/Yes: GET http://H/x: 429 Too Many Requests: too many requests (the server asks to wait 30 s)";
-    let ever = "Status/Yes: GET http://H/x: 429 Too Many Requests: too many requests (the server asks to wait 18446744073709551615 s)";
+    let thirty = "Status/Yes: GET http://H/x: 429 Too Many Requests: the server wants fewer requests (the server asks to wait 30 s)";
+    let ever = "Status/Yes: GET http://H/x: 429 Too Many Requests: the server wants fewer requests (the server asks to wait 18446744073709551615 s)";
     vec![
         own("retry-after 0 is a short breath", "0"),
         own("retry-after below zero counts for nothing", "-1"),
@@ -147,7 +147,7 @@ fn waits() -> Vec<Scenario> {
             .send(Request::post("x"))
             .reply(limited().header("retry-after", "1"))
             .expect(
-                "Status/Yes: POST http://H/x: 429 Too Many Requests: too many requests (the server asks to wait 1 s)",
+                "Status/Yes: POST http://H/x: 429 Too Many Requests: the server wants fewer requests (the server asks to wait 1 s)",
                 "First 429",
                 "POST /x",
             ),

@@ -1,0 +1,143 @@
+//! Where the requests of a scenario go: to a server on loopback, or into a mock.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use duocall::mock::{Mock, VirtualClock};
+use duocall::{Api, blocking, nonblocking, pool};
+
+use super::scenario::{Reply, Scenario, http};
+use super::{loopback, mocked};
+use crate::support::{Seen, Server};
+
+/// How long to wait for what must come.
+const SOON: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    Loopback,
+    Mock,
+}
+
+pub struct Site {
+    pub place: Place,
+    port: u16,
+}
+
+pub enum Place {
+    Server(Server),
+    Mock(Mock, VirtualClock),
+    Nowhere,
+}
+
+impl Site {
+    pub fn new(scenario: &Scenario, ground: Ground) -> Site {
+        if ground == Ground::Mock {
+            return Site { place: mocked::place(scenario), port: 8 };
+        }
+        if scenario.refuse {
+            let addr = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap();
+            return Site { place: Place::Nowhere, port: addr.port() };
+        }
+        let server = loopback::server(scenario);
+        let port = server.addr().port();
+        Site { place: Place::Server(server), port }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Without what tells one run from another.
+    pub fn masked(&self, text: &str) -> String {
+        let port = self.port;
+        text.replace(&format!("127.0.0.1:{port}"), "H").replace(&format!("localhost:{port}"), "O")
+    }
+
+    pub fn requests(&self) -> Vec<Seen> {
+        match &self.place {
+            Place::Server(server) => server.requests(),
+            Place::Mock(mock, _) => mock.requests().iter().map(mocked::seen).collect(),
+            Place::Nowhere => Vec::new(),
+        }
+    }
+
+    pub fn connections(&self) -> Option<usize> {
+        match &self.place {
+            Place::Server(server) => Some(server.connections()),
+            Place::Mock(..) => None,
+            Place::Nowhere => Some(0),
+        }
+    }
+
+    /// Waits until the server has seen so many.
+    pub fn wait_requests(&self, count: usize) {
+        if let Place::Server(server) = &self.place {
+            server.wait_requests(count, SOON);
+        }
+    }
+
+    /// Waits until the server has closed what is open, and the client's system knows.
+    pub fn settle(&self) {
+        if let Place::Server(server) = &self.place {
+            assert!(server.wait_closed(SOON), "the server closes its connections");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn blocking(&self, api: Api) -> blocking::Client {
+        match &self.place {
+            Place::Mock(mock, _) => blocking::Client::with_transport(api, mock.clone()),
+            _ => blocking::Client::new(api),
+        }
+    }
+
+    pub fn pool(&self, api: Api) -> pool::Client {
+        match &self.place {
+            Place::Mock(mock, _) => pool::Client::with_transport(api, mock.clone()),
+            _ => pool::Client::new(api),
+        }
+    }
+
+    pub fn nonblocking(&self, api: Api) -> nonblocking::Client {
+        match &self.place {
+            Place::Mock(mock, _) => nonblocking::Client::with_transport(api, mock.clone()),
+            _ => nonblocking::Client::new(api),
+        }
+    }
+}
+
+/// Chooses the replies of a scenario, one request after another.
+pub struct Script {
+    routes: Vec<(&'static str, Vec<Reply>)>,
+    denied: Option<&'static str>,
+    counts: Mutex<HashMap<&'static str, usize>>,
+}
+
+impl Script {
+    pub fn new(scenario: &Scenario) -> Script {
+        let (routes, denied) = (scenario.routes.clone(), scenario.denied);
+        Script { routes, denied, counts: Mutex::default() }
+    }
+
+    pub fn next(&self, path: &str, authorization: Option<&str>) -> Reply {
+        if self.denied.is_some() && authorization == self.denied {
+            return http(401).into();
+        }
+        let route = self.routes.iter().find(|(of, _)| of.is_empty() || *of == path);
+        let Some((of, replies)) = route else { return http(404).body("no route").into() };
+        let mut counts = self.counts.lock().unwrap();
+        let count = counts.entry(of).or_default();
+        *count += 1;
+        replies[(*count - 1).min(replies.len() - 1)].clone()
+    }
+}
+
+/// The value of a header with the server's addresses in it.
+pub fn filled(value: &str, port: &str) -> String {
+    let value = value.replace("{base}", &format!("http://127.0.0.1:{port}"));
+    let value = value.replace("{hostport}", &format!("127.0.0.1:{port}"));
+    value.replace("{other}", &format!("http://localhost:{port}"))
+}

@@ -1,0 +1,220 @@
+//! Policies as laws: what holds whatever the server does and whichever way the calls are made.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use duocall::mock::{Mock, Reply, VirtualClock};
+use duocall::{
+    Api, ApiBuilder, Error, ErrorKind, Phase, Request, Response, Retry, Timeouts, blocking,
+    nonblocking, pool,
+};
+use futures_lite::future::block_on;
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use support::{Act, Server};
+
+/// One call, in each of the three ways, with a mock and a clock of its own.
+fn each_way(
+    replies: &[Reply],
+    request: &Request,
+    set: impl Fn(ApiBuilder) -> ApiBuilder,
+    check: impl Fn(&Mock, &VirtualClock, Result<Response, Error>),
+) {
+    for way in 0..3 {
+        let (mock, clock) = (Mock::new(), VirtualClock::new());
+        replies.iter().fold(mock.on("*", "*"), |route, reply| route.reply(reply.clone()));
+        let api = Api::builder("http://api.example.com/").clock(&clock);
+        let (api, request) = (set(api).build().expect("good settings"), request.clone());
+        let result = match way {
+            0 => blocking::Client::with_transport(api, mock.clone()).send(request),
+            1 => pool::Client::with_transport(api, mock.clone()).send(request).wait(),
+            _ => block_on(nonblocking::Client::with_transport(api, mock.clone()).send(request)),
+        };
+        check(&mock, &clock, result);
+    }
+}
+
+fn refused() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        Just(Reply::fail(ErrorKind::Connect)),
+        Just(Reply::stall(Phase::Connect)),
+        Just(Reply::stall(Phase::Resolve)),
+    ]
+}
+
+/// Whatever can come of a request that has left.
+fn met() -> impl Strategy<Value = Reply> {
+    let wait = prop_oneof![Just(None), (0u64..100).prop_map(Some)];
+    let status = (200u16..600).prop_filter("no redirect", |s| !(300..400).contains(s));
+    let answer = (status, wait, 0u64..40).prop_map(|(status, wait, delay)| {
+        let reply = Reply::status(status).body("0123456789").delay(Duration::from_secs(delay));
+        match wait {
+            Some(wait) => reply.header("retry-after", wait),
+            None => reply,
+        }
+    });
+    prop_oneof![
+        6 => answer,
+        1 => Just(Reply::fail(ErrorKind::Closed)),
+        1 => Just(Reply::fail(ErrorKind::Protocol)),
+        1 => Just(Reply::stall(Phase::Send)),
+        1 => Just(Reply::stall(Phase::Head)),
+        1 => Just(Reply::stall(Phase::Body)),
+        1 => (0usize..10).prop_map(|at| Reply::status(200).body("0123456789").cut_after(at)),
+    ]
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    (1u32..8, 1u64..5000, any::<u64>(), any::<bool>()).prop_map(|(attempts, base, seed, eager)| {
+        let base = Duration::from_millis(base);
+        let retry = Retry::default().attempts(attempts).backoff(base, base * 8).seed(seed);
+        if eager { retry.retry_if(|_| true) } else { retry }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_post_without_a_key_reaches_the_server_once(
+        refusals in prop::collection::vec(refused(), 0..3),
+        rest in prop::collection::vec(met(), 1..4),
+        retry in retry(),
+    ) {
+        let replies = [refusals.clone(), rest].concat();
+        each_way(&replies, &Request::post("x").body("b"), |api| api.retry(retry.clone()), |mock, _, _| {
+            let reached = mock.calls().saturating_sub(refusals.len());
+            assert!(reached <= 1, "{reached} times");
+        });
+    }
+
+    #[test]
+    fn no_sequence_of_waits_exceeds_the_deadline(
+        replies in prop::collection::vec(prop_oneof![3 => met(), 1 => refused()], 1..8),
+        retry in retry(),
+        total in 1u64..100,
+    ) {
+        let total = Duration::from_secs(total);
+        let set = |api: ApiBuilder| {
+            api.retry(retry.clone()).timeouts(Timeouts::default().total(total))
+        };
+        each_way(&replies, &Request::get("x"), set, |_, clock, result| {
+            assert!(clock.elapsed() <= total, "{:?} of {total:?}", clock.elapsed());
+            let attempts = match &result {
+                Ok(response) => response.attempts(),
+                Err(error) => error.attempts(),
+            };
+            let spent: Duration = attempts.iter().map(|a| a.waited() + a.took()).sum();
+            assert!(spent <= total, "{spent:?} of {total:?}");
+        });
+    }
+}
+
+/// The same over real connections, fresh and reused, for every way to fail.
+#[test]
+fn a_post_is_sent_once_over_connections_that_fail() {
+    let part = |bytes: &str, then: Act| vec![Act::Write(bytes.as_bytes().to_vec()), then];
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
+    let faults = [
+        vec![Act::Close],
+        vec![Act::Reset],
+        vec![Act::Stall],
+        part("HTTP/1.1 2", Act::Close),
+        part("HTTP/1.1 100 Continue\r\n\r\n", Act::Close),
+        part("garbage\r\n\r\n", Act::Close),
+        part(head, Act::Close),
+        part(head, Act::Reset),
+        part(head, Act::Stall),
+        support::reply(503, &[], ""),
+        support::reply(429, &[("retry-after", "0")], ""),
+    ];
+    for fault in faults {
+        let server = Server::new(move |seen| match seen.method.as_str() {
+            "GET" => support::ok("a"),
+            _ => fault.clone(),
+        });
+        let limits = Timeouts::default().head(Duration::from_millis(200));
+        let limits = limits.idle(Duration::from_millis(200));
+        let api = Api::builder(server.url()).timeouts(limits).build().unwrap();
+        let blocking = blocking::Client::new(api.clone());
+        let nonblocking = nonblocking::Client::new(api);
+        let post = || Request::post("x").body("b");
+        let count = || server.requests().iter().filter(|seen| seen.method == "POST").count();
+        for warm in [false, true] {
+            let before = count();
+            if warm {
+                blocking.send(Request::get("x")).unwrap();
+                block_on(nonblocking.send(Request::get("x"))).unwrap();
+            }
+            assert!(blocking.send(post()).is_err());
+            assert!(block_on(nonblocking.send(post())).is_err());
+            assert_eq!(count() - before, 2);
+        }
+    }
+}
+
+const PLACES: usize = 5;
+
+/// Takes five at a time, each for 50 ms, and sends the others away for a second.
+fn busy_server() -> (Server, Arc<Mutex<Vec<Instant>>>) {
+    let rejections = Arc::new(Mutex::new(Vec::new()));
+    let (told, busy) = (rejections.clone(), Mutex::new(Vec::new()));
+    let server = Server::new(move |_| {
+        let now = Instant::now();
+        let mut busy = busy.lock().unwrap();
+        busy.retain(|until| *until > now);
+        if busy.len() == PLACES {
+            told.lock().unwrap().push(now);
+            return support::reply(429, &[("retry-after", "1")], "");
+        }
+        let time = Duration::from_millis(50);
+        busy.push(now + time);
+        [vec![Act::Pause(time)], support::ok("a")].concat()
+    });
+    (server, rejections)
+}
+
+fn sixty_calls(make: impl Fn(Api) -> Vec<Result<Response, Error>>) {
+    let (server, rejections) = busy_server();
+    let results = make(Api::new(server.url()).unwrap());
+    assert_eq!(results.len(), 60);
+    for result in results {
+        result.expect("served in the end");
+    }
+    let rejections = rejections.lock().unwrap();
+    let first = *rejections.first().expect("more than five at once");
+    let late = rejections.iter().filter(|at| **at > first + Duration::from_millis(900)).count();
+    assert!(late <= 2, "{late} of {} rejected after the first wave", rejections.len());
+}
+
+#[test]
+fn sixty_threads_share_five_places() {
+    sixty_calls(|api| {
+        let client = blocking::Client::new(api);
+        thread::scope(|scope| {
+            let call = |_| scope.spawn(|| client.send(Request::get("x")));
+            let calls: Vec<_> = (0..60).map(call).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        })
+    });
+}
+
+#[test]
+fn sixty_jobs_share_five_places() {
+    sixty_calls(|api| {
+        let client = pool::Client::new(api);
+        let jobs: Vec<_> = (0..60).map(|_| client.send(Request::get("x"))).collect();
+        jobs.into_iter().map(pool::Job::wait).collect()
+    });
+}
+
+#[test]
+fn sixty_tasks_share_five_places() {
+    sixty_calls(|api| {
+        let client = nonblocking::Client::new(api);
+        block_on(join_all((0..60).map(|_| client.send(Request::get("x")))))
+    });
+}
