@@ -115,6 +115,7 @@ pub mod mock;
 #[cfg(feature = "async")]
 #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
 pub mod nonblocking;
+mod paging;
 mod policy;
 #[cfg(feature = "pool")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
@@ -138,6 +139,7 @@ pub use endpoint::{Endpoint, Json};
 pub use engine::gate::{Ask, Gate, Permit};
 pub use error::{Error, ErrorKind, Phase, Sent};
 pub use group::ErrorGroup;
+pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};
 pub use request::Request;
 pub use response::Response;

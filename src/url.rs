@@ -226,7 +226,7 @@ impl Url {
     }
 
     /// The plain dot segments are gone from every `Url`, so a prefix of the path decides.
-    fn check_within(&self, base: &Url) -> Result<(), UrlError> {
+    pub(crate) fn check_within(&self, base: &Url) -> Result<(), UrlError> {
         if !self.same_origin(base) {
             return Err(UrlError::LeavesOrigin);
         }
