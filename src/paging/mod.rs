@@ -93,9 +93,17 @@ impl Paging {
             .items(items)
     }
 
-    /// Numbered pages: `param=first`, `param=first+1` and so on. The list ends
-    /// with the first empty page, which an API that ignores `param` never gives:
-    /// see [`max_pages`](Paging::max_pages).
+    /// Numbered pages: `param=first`, `param=first+1` and so on in the query, or
+    /// in the place of `{param}` in the target. The list ends with the first empty
+    /// page, which an API that ignores `param` never gives: see
+    /// [`max_pages`](Paging::max_pages).
+    ///
+    /// ```
+    /// use duocall::{Paging, Request};
+    ///
+    /// let query = (Request::get("species"), Paging::page("page", 1));
+    /// let path = (Request::get("species/page/{page}"), Paging::page("page", 0));
+    /// ```
     pub fn page(param: impl Into<String>, first: u64) -> Paging {
         Paging::new(Scheme::Page { param: param.into(), first })
     }

@@ -1,5 +1,6 @@
 //! What is fixed about an iteration: how a page is asked for, and how it is read.
 
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -72,12 +73,12 @@ impl Plan {
     fn request(&self, at: &Position) -> Request {
         let mut request = self.request.clone();
         match (&self.paging.scheme, at) {
-            (Scheme::Page { param, .. }, Position::Number(number)) => request.query(param, number),
+            (Scheme::Page { param, .. }, Position::Number(page)) => placed(request, param, page),
             (Scheme::Offset { param, limit_param, size }, Position::Number(offset)) => {
-                request.query(param, offset).query(limit_param, size)
+                placed(placed(request, param, offset), limit_param, size)
             }
             (Scheme::Cursor { param, .. }, Position::Cursor(cursor)) => {
-                request.query(param, cursor)
+                placed(request, param, cursor)
             }
             (_, Position::Link(url)) => {
                 request.target = self.target(url);
@@ -210,6 +211,15 @@ impl Plan {
             Scheme::Offset { .. } => Some(Extent { last: more.saturating_mul(count), step: count }),
             _ => None,
         }
+    }
+}
+
+/// A parameter in the target, if that has a place for it; else in the query.
+fn placed(request: Request, param: &str, value: impl Display) -> Request {
+    if request.target.contains(&format!("{{{param}}}")) {
+        request.param(param, value)
+    } else {
+        request.query(param, value)
     }
 }
 
