@@ -54,3 +54,8 @@ impl<T> fmt::Debug for Pages<T> {
         f.debug_struct("Pages").field("client", &self.client).finish_non_exhaustive()
     }
 }
+
+const _: () = {
+    const fn assert<T: Send>() {}
+    assert::<Pages<()>>();
+};
