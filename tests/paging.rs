@@ -44,7 +44,16 @@ fn take(
     paging: Paging,
     most: usize,
 ) -> (Vec<Result<Item, Error>>, Option<String>) {
-    let api = api(base);
+    take_of(way, api(base), request, paging, most)
+}
+
+fn take_of(
+    way: Way,
+    api: Api,
+    request: Request,
+    paging: Paging,
+    most: usize,
+) -> (Vec<Result<Item, Error>>, Option<String>) {
     match way {
         Way::Blocking => {
             let mut pages = blocking::Client::new(api).pages::<Item>(request, paging);
@@ -386,6 +395,34 @@ fn an_absolute_start_stays_at_its_origin_without_the_credential() {
         let outcome = run(way, &base(&api), start, paging());
         assert_eq!(outcome, (vec![], Some(ErrorKind::Redirect)), "{way:?}");
         assert_eq!(api.connections(), 0);
+    }
+}
+
+#[test]
+fn a_secret_in_the_query_that_links_echo_is_sent_once_and_not_in_tokens() {
+    for way in WAYS {
+        // As frameworks do it: the request's own URL with another page in it.
+        let server = Server::new(|seen| {
+            let page = number(seen, "p").unwrap_or(0);
+            let next = match page + 1 {
+                PAGES => "null".into(),
+                1 => format!(r#""{}&p=1""#, seen.target),
+                next => format!(
+                    r#""{}""#,
+                    seen.target.replace(&format!("p={page}"), &format!("p={next}"))
+                ),
+            };
+            ok(&format!(r#"{{"next":{next},"results":{}}}"#, self::page(page)))
+        });
+        let builder = Api::builder(base(&server)).auth(Auth::query("key", CANARY));
+        let api = builder.build().unwrap();
+        let paging = Paging::next_url("/next", "/results");
+        let (results, token) = take_of(way, api, Request::get("list"), paging, 40);
+        assert_eq!(outcome(results), ((0..40).collect(), None), "{way:?}");
+        assert!(!token.unwrap().contains(CANARY));
+        for seen in server.requests() {
+            assert_eq!(seen.target.matches(CANARY).count(), 1, "{}", seen.target);
+        }
     }
 }
 

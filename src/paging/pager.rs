@@ -51,7 +51,7 @@ struct Ready<T> {
 
 impl<T> Pager<T> {
     pub(crate) fn new(api: &Api, request: Request, paging: Paging, width: Option<usize>) -> Self {
-        let plan = Plan::new(request, paging, api.base().clone());
+        let plan = Plan::new(request, paging, api.clone());
         let mut pager = Pager {
             width,
             next: Some(plan.first()),

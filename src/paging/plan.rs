@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Counts, Paging, Scheme, link};
+use crate::api::Api;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::request::Request;
@@ -31,7 +32,7 @@ pub(crate) enum Position {
 pub(crate) struct Plan {
     pub(super) request: Request,
     pub(super) paging: Paging,
-    base: Url,
+    api: Api,
 }
 
 /// One page as it was read.
@@ -58,8 +59,8 @@ impl Extent {
 }
 
 impl Plan {
-    pub(super) fn new(request: Request, paging: Paging, base: Url) -> Plan {
-        Plan { request, paging, base }
+    pub(super) fn new(request: Request, paging: Paging, api: Api) -> Plan {
+        Plan { request, paging, api }
     }
 
     pub(super) fn first(&self) -> Position {
@@ -95,14 +96,14 @@ impl Plan {
         if self.request.absolute {
             return url.to_owned();
         }
-        let rest = url.strip_prefix(self.base.as_str()).unwrap_or(url);
+        let rest = url.strip_prefix(self.api.base_url()).unwrap_or(url);
         format!("./{rest}")
     }
 
     /// Whether a link may be followed.
     pub(super) fn check(&self, url: &Url) -> Result<(), UrlError> {
         if !self.request.absolute {
-            return url.check_within(&self.base);
+            return url.check_within(self.api.base());
         }
         let home = Url::parse(&self.request.target)?;
         if url.same_origin(&home) { Ok(()) } else { Err(UrlError::LeavesOrigin) }
@@ -186,7 +187,11 @@ impl Plan {
         let url = response.place().resolve(link);
         let checked = url.and_then(|url| self.check(&url).map(|()| url));
         match checked {
-            Ok(url) => Ok(Position::Link(url.as_str().to_owned())),
+            Ok(mut url) => {
+                // The server may echo it; it is added when the page is asked for.
+                self.api.secret_param().inspect(|name| url.remove_query(name));
+                Ok(Position::Link(url.as_str().to_owned()))
+            }
             Err(error) => {
                 let why = format!("the link to the next page {}", error.as_str());
                 Err(response.failing(ErrorKind::Redirect, why))
