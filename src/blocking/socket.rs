@@ -351,8 +351,8 @@ mod tests {
         let now = Instant::now();
         let cancel = Cancel::new();
         let end = now + Duration::from_secs(100);
-        let (clock, limits) = (Clock::default(), Timeouts::default());
-        let exchange = Exchange::new(clock, now, limits, end, Some(cancel.clone()));
+        let (seat, limits) = (Clock::default().sit(), Timeouts::default());
+        let exchange = Exchange::new(seat, now, limits, end, Some(cancel.clone()));
         let exchange = Arc::new(exchange);
         let mut current = Some(Current::new(&exchange));
         let (release, released) = mpsc::channel::<()>();
