@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Kind};
 use crate::clock::Clock;
 use crate::engine::budget::Budget;
 use crate::engine::credentials::Credentials;
@@ -173,6 +173,14 @@ impl Api {
 
     pub(crate) fn canary(&self) -> Option<Arc<str>> {
         self.0.credentials.current().0.canary().map(Arc::from)
+    }
+
+    /// The query parameter that the credential is in.
+    pub(crate) fn secret_param(&self) -> Option<Arc<str>> {
+        match self.0.credentials.current().0.kind {
+            Kind::Query(name, _) => Some(name),
+            _ => None,
+        }
     }
 
     pub(crate) fn meaning_of(&self, status: u16) -> Option<String> {

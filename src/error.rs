@@ -33,7 +33,7 @@ pub enum ErrorKind {
     Protocol,
     /// The head of the response is larger than 64 KiB, or has more than 128 fields.
     HeadTooLarge,
-    /// A redirect that must not be followed, or one too many.
+    /// A redirect, or a link to a next page, that must not be followed; or one too many.
     Redirect,
     /// The connection was closed before the response began.
     Closed,

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! Where to look next: [`Request`] for what can be asked, [`Endpoint`] for typed calls, [`Batch`] for
-//! many calls at once, [`Error`] for what can go wrong, [`Retry`], [`Rate`] and [`Timeouts`] for the
-//! policies and their defaults.
+//! many calls at once, [`Paging`] for lists, [`Error`] for what can go wrong, [`Retry`], [`Rate`] and
+//! [`Timeouts`] for the policies and their defaults.
 //!
 //! # The three ways
 //!
@@ -59,7 +59,7 @@
 //! | pool | `duocall-worker` | makes the calls. Started when there is work and nobody free, up to the number set; joined when the last clone of the client is dropped. |
 //! | async | `async-io` | one for all of the process, started by the crate async-io at the first socket or timer. It waits for events where no executor does. It is never stopped. |
 //! | async | `blocking-1`, … | those of the crate `blocking`: each lookup of a name and each run of a refresh hook takes one, for both may block. They end when they have been idle for a while. |
-//! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch: its calls run there, so that they go on while the consumer is busy. It is never stopped. |
+//! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch, or the first pages with a [`prefetch`](Paging::prefetch) or a [`total`](Paging::total): their calls run there, so that they go on while the consumer is busy. It is never stopped. |
 //!
 //! [`blocking::Client`] starts no other, and `gather`, `fail_fast` and single calls of the async client
 //! run in the task that polls them.
@@ -115,6 +115,7 @@ pub mod mock;
 #[cfg(feature = "async")]
 #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
 pub mod nonblocking;
+mod paging;
 mod policy;
 #[cfg(feature = "pool")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
@@ -138,6 +139,7 @@ pub use endpoint::{Endpoint, Json};
 pub use engine::gate::{Ask, Gate, Permit};
 pub use error::{Error, ErrorKind, Phase, Sent};
 pub use group::ErrorGroup;
+pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};
 pub use request::Request;
 pub use response::Response;

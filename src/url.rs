@@ -169,6 +169,23 @@ impl Url {
         Ok(())
     }
 
+    /// Takes away what the query has under this name.
+    pub(crate) fn remove_query(&mut self, name: &str) {
+        let Some(query) = self.query() else { return };
+        let other = |item: &&str| {
+            form_urlencoded::parse(item.as_bytes()).next().is_none_or(|(of, _)| of != name)
+        };
+        let left: Vec<&str> = query.split('&').filter(other).collect();
+        let left = (!left.is_empty()).then(|| left.join("&"));
+        if left.as_deref() == Some(query) {
+            return;
+        }
+        // Never fails: what is left of a URL is one.
+        if let Ok(url) = self.with_path(self.path(), left.as_deref()) {
+            *self = url;
+        }
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
@@ -226,7 +243,7 @@ impl Url {
     }
 
     /// The plain dot segments are gone from every `Url`, so a prefix of the path decides.
-    fn check_within(&self, base: &Url) -> Result<(), UrlError> {
+    pub(crate) fn check_within(&self, base: &Url) -> Result<(), UrlError> {
         if !self.same_origin(base) {
             return Err(UrlError::LeavesOrigin);
         }
@@ -662,6 +679,27 @@ mod tests {
             assert_eq!(url.as_str(), "https://h/?a=1&b=%23");
             assert_eq!(url.append_query(&"c".repeat(MAX_LEN)), Err(UrlError::TooLong));
             assert_eq!(url.to_uri().to_string(), "https://h/?a=1&b=%23");
+        }
+    }
+}
+
+#[cfg(test)]
+mod queries {
+    use super::*;
+
+    #[test]
+    fn items_of_a_name_are_removed_and_the_others_stay_as_they_are() {
+        for (given, expected) in [
+            ("https://h/a", "https://h/a"),
+            ("https://h/a?", "https://h/a?"),
+            ("https://h/a?k=1", "https://h/a"),
+            ("https://h/a?k", "https://h/a"),
+            ("https://h/a?b=%20&%6B=1&&c=x+y&k=2", "https://h/a?b=%20&&c=x+y"),
+            ("https://h/a?kk=1&K=2", "https://h/a?kk=1&K=2"),
+        ] {
+            let mut url = Url::parse(given).unwrap();
+            url.remove_query("k");
+            assert_eq!(url.as_str(), expected, "{given}");
         }
     }
 }

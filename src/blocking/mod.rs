@@ -15,6 +15,7 @@ mod batch;
 mod current;
 mod driver;
 mod hangup;
+mod pages;
 mod socket;
 mod streamed;
 mod transport;
@@ -23,7 +24,10 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 pub use batch::Stream;
+pub use pages::Pages;
 pub use streamed::Streamed;
 pub use transport::{Reader, Transport};
 
@@ -32,6 +36,7 @@ use crate::batch::Batch;
 use crate::endpoint::Endpoint;
 use crate::engine::Bounds;
 use crate::error::Error;
+use crate::paging::Paging;
 use crate::request::Request;
 use crate::response::Response;
 use transport::Ureq;
@@ -120,6 +125,11 @@ impl Client {
         I::Item: Endpoint,
     {
         Batch::new(self.clone(), items.into_iter())
+    }
+
+    /// The items of a list that comes in pages; see [`Paging`] for the rules.
+    pub fn pages<T: DeserializeOwned>(&self, request: Request, paging: Paging) -> Pages<T> {
+        Pages::new(self, request, paging)
     }
 
     pub(crate) fn run(&self, request: Request, bounds: Bounds) -> Result<Response, Error> {

@@ -60,6 +60,8 @@ pub(super) fn build(
     match auth.map(|auth| auth.kind) {
         Some(Kind::Header(name, value)) => drop(headers.insert(name, value)),
         Some(Kind::Query(name, secret)) => {
+            // A redirect or a link may bring the parameter back, and would bring two the next time.
+            url.remove_query(&name);
             let mut pair = String::new();
             url::push_query(&mut pair, &name, secret.expose());
             url.append_query(&pair).map_err(|e| Mistake::new("URL", e.as_str()))?;

@@ -17,6 +17,7 @@ mod connect;
 mod driver;
 mod h1;
 mod idle;
+mod pages;
 mod reader;
 mod socket;
 mod streamed;
@@ -26,7 +27,10 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 pub use batch::Stream;
+pub use pages::Pages;
 pub use reader::Reader;
 pub use streamed::Streamed;
 pub use transport::Transport;
@@ -36,6 +40,7 @@ use crate::batch::Batch;
 use crate::endpoint::Endpoint;
 use crate::engine::Bounds;
 use crate::error::Error;
+use crate::paging::Paging;
 use crate::request::Request;
 use crate::response::Response;
 use alarm::Alarms;
@@ -148,6 +153,14 @@ impl Client {
         S::Item: Endpoint,
     {
         Batch::new(self.clone(), items)
+    }
+
+    /// The items of a list that comes in pages; see [`Paging`] for the rules.
+    pub fn pages<T>(&self, request: Request, paging: Paging) -> Pages<T>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        Pages::new(self, request, paging)
     }
 }
 

@@ -94,6 +94,11 @@ impl<T> Job<T> {
         self.detached = true;
     }
 
+    /// Whether the result is there, so that nobody would have to wait for it.
+    pub fn is_done(&self) -> bool {
+        lock(&self.slot).result.is_some()
+    }
+
     fn poll_result(&self, waker: &Waker) -> Poll<Result<T, Error>> {
         if works_for(self.pool) {
             self.task.run();
@@ -127,7 +132,6 @@ impl<T> Drop for Job<T> {
 
 impl<T> fmt::Debug for Job<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let done = lock(&self.slot).result.is_some();
-        f.debug_struct("Job").field("done", &done).finish_non_exhaustive()
+        f.debug_struct("Job").field("done", &self.is_done()).finish_non_exhaustive()
     }
 }

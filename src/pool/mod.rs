@@ -14,13 +14,17 @@
 
 mod batch;
 mod job;
+mod pages;
 mod workers;
 
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 pub use batch::Stream;
 pub use job::Job;
+pub use pages::Pages;
 
 use crate::api::Api;
 use crate::batch::Batch;
@@ -29,6 +33,7 @@ use crate::cancel::Cancel;
 use crate::endpoint::Endpoint;
 use crate::engine::Bounds;
 use crate::error::{Error, Mistake};
+use crate::paging::Paging;
 use crate::request::Request;
 use crate::response::Response;
 use workers::{Task, Workers};
@@ -122,6 +127,14 @@ impl Client {
         I::Item: Endpoint,
     {
         Batch::new(self.clone(), items.into_iter())
+    }
+
+    /// The items of a list that comes in pages; see [`Paging`] for the rules.
+    pub fn pages<T>(&self, request: Request, paging: Paging) -> Pages<T>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        Pages::new(self, request, paging)
     }
 
     /// Has a worker make the call and give the result to `tell`, whatever happens.
