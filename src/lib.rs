@@ -152,4 +152,6 @@ pub use http;
 mod pages {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
 }
