@@ -154,4 +154,12 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/guide.md")]
     struct Guide;
+    #[doc = include_str!("../docs/from-python.md")]
+    struct FromPython;
+    #[doc = include_str!("../docs/from-reqwest.md")]
+    struct FromReqwest;
+    #[doc = include_str!("../docs/architecture.md")]
+    struct Architecture;
+    #[doc = include_str!("../docs/errors.md")]
+    struct Errors;
 }
