@@ -158,6 +158,8 @@ mod pages {
     struct FromPython;
     #[doc = include_str!("../docs/from-reqwest.md")]
     struct FromReqwest;
+    #[doc = include_str!("../docs/choosing.md")]
+    struct Choosing;
     #[doc = include_str!("../docs/architecture.md")]
     struct Architecture;
     #[doc = include_str!("../docs/errors.md")]
