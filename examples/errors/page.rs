@@ -13,7 +13,7 @@ use duocall::blocking::{Client, Reader};
 use duocall::mock::{Mock, Reply, VirtualClock};
 use duocall::transport::Failure;
 use duocall::{
-    Api, ApiBuilder, Ask, Auth, Cancel, Endpoint, Error, ErrorKind, Gate, Permit, Phase, Request,
+    Api, ApiBuilder, Ask, Auth, Body, Endpoint, Error, ErrorKind, Gate, Permit, Phase, Request,
     Response, Retry, Secret, Timeouts, http, pool,
 };
 
@@ -264,6 +264,13 @@ fn entries() -> Vec<Entry> {
             })],
         ),
         entry(
+            "Body",
+            "The body of the request could not be read, or is not of the length that was told.",
+            "Correct what makes the body. A reader can be sent once: it cannot be sent again after an \
+             attempt that failed.",
+            vec![unread(), too_short()],
+        ),
+        entry(
             "Panicked",
             "Code of yours, an endpoint's `request` or `decode`, panicked in a worker of the \
              pool. The worker lives on.",
@@ -390,13 +397,32 @@ fn shut_down() -> Error {
     error
 }
 
+fn unread() -> Error {
+    struct Torn;
+    impl Read for Torn {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+    }
+    at(answering(b""), Request::put("flows/7").body(Body::reader(Torn)))
+}
+
+fn too_short() -> Error {
+    at(answering(b""), Request::put("flows/7").body(Body::sized_reader(io::empty(), 10)))
+}
+
 fn cancelled() -> Error {
-    let cancel = Cancel::new();
-    cancel.cancel();
+    let (came, arrivals) = mpsc::channel();
+    let mock = Mock::answering(move |_| {
+        let _ = came.send(());
+        Reply::stall(Phase::Head)
+    });
     let api = Api::new(base()).expect("a good API");
-    let batch = Client::with_transport(api, Mock::new()).batch([Request::get("flows")]);
-    let mut results = batch.cancel(&cancel).gather();
-    failed(results.remove(0).map(drop))
+    let client = pool::Client::with_transport(api, mock);
+    let job = client.send(Request::get("flows"));
+    arrivals.recv().expect("the call");
+    job.cancel();
+    failed(job.wait().map(drop))
 }
 
 fn panicked() -> Error {
