@@ -48,7 +48,8 @@ impl Secret {
             Ok(value) if !value.is_empty() => Ok(Secret(value.into())),
             Ok(_) => Err(missing(format!("the file {} is empty", path.display()))),
             Err(error) => {
-                let detail = format!("the file {} cannot be read", path.display());
+                let detail =
+                    format!("the file {} cannot be read: {}", path.display(), error.kind());
                 Err(missing(detail).caused_by(error))
             }
         }

@@ -58,7 +58,7 @@
 //! | blocking, pool | `duocall-resolve` | one for each lookup of a name, for the system's resolver cannot be interrupted and the call has a deadline. It ends with the lookup. At most 64 at a time; with more the call fails with [`ErrorKind::Resource`]. None for a host that is an address. |
 //! | pool | `duocall-worker` | makes the calls. Started when there is work and nobody free, up to the number set; joined when the last clone of the client is dropped. |
 //! | async | `async-io` | one for all of the process, started by the crate async-io at the first socket or timer. It waits for events where no executor does. It is never stopped. |
-//! | async | `blocking-1`, … | those of the crate `blocking`: each lookup of a name and each run of a refresh hook takes one, for both may block. They end when they have been idle for a while. |
+//! | async | `blocking-1`, … | those of the crate `blocking`: each lookup of a name, each run of a refresh hook and each [`Body::reader`] takes one, for they may block. They end when they have been idle for a while. |
 //! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch, or the first pages with a [`prefetch`](Paging::prefetch) or a [`total`](Paging::total): their calls run there, so that they go on while the consumer is busy. It is never stopped. |
 //!
 //! [`blocking::Client`] starts no other, and `gather`, `fail_fast` and single calls of the async client
@@ -70,7 +70,7 @@
 //!   reads the one you name. (Crates underneath read three kinds of their own: ureq looks at the proxy
 //!   variables when a client is made, and what it finds is thrown away; `blocking` reads
 //!   `BLOCKING_MAX_THREADS`; smol reads `SMOL_THREADS` when the first stream is started.)
-//! - No file is read or written, but by [`Secret::from_file`] and the cassettes of [`mock`].
+//! - No file is read or written, but by [`Secret::from_file`], [`Body::file`] and the cassettes of [`mock`].
 //! - No global state decides anything: two `Api` values share no connection, gate, credential or
 //!   budget. What is static is the TLS configuration of those who change nothing about it, and the
 //!   count of `duocall-resolve` threads.
@@ -154,4 +154,16 @@ pub use http;
 mod pages {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
+    #[doc = include_str!("../docs/from-python.md")]
+    struct FromPython;
+    #[doc = include_str!("../docs/from-reqwest.md")]
+    struct FromReqwest;
+    #[doc = include_str!("../docs/choosing.md")]
+    struct Choosing;
+    #[doc = include_str!("../docs/architecture.md")]
+    struct Architecture;
+    #[doc = include_str!("../docs/errors.md")]
+    struct Errors;
 }

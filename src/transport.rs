@@ -86,6 +86,10 @@ impl Failure {
         };
         match (kind, error.kind()) {
             (ErrorKind::Protocol, _) => Failure::new(kind, "not valid HTTP/1.1"),
+            // The standard library's word for it is "uncategorized".
+            (ErrorKind::Resource, _) if is_exhaustion(error) => {
+                Failure::new(kind, "no file descriptor is left")
+            }
             (_, io::ErrorKind::UnexpectedEof) => Failure::new(kind, "the connection was closed"),
             (_, other) => Failure::new(kind, other.to_string()),
         }

@@ -1,6 +1,5 @@
 //! Plays replies in both colours.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -63,12 +62,13 @@ fn until(exchange: &Exchange, wait: Duration) -> std::time::Instant {
 mod blocking {
     use std::collections::VecDeque;
     use std::io::{self, Read};
+    use std::sync::Arc;
 
     use bytes::{Buf, Bytes};
     use http::Response;
 
     use super::super::{Mock, Replay};
-    use super::{Answer, Arc, Body, Duration, Exchange, Failure, Request, start, until};
+    use super::{Answer, Body, Duration, Exchange, Failure, Request, start, until};
     use crate::blocking::{Reader, Transport};
 
     fn sleep(exchange: &Exchange, wait: Duration) -> Result<(), Failure> {
@@ -138,13 +138,14 @@ mod blocking {
 #[cfg(feature = "async")]
 mod nonblocking {
     use std::future::poll_fn;
+    use std::sync::Arc;
     use std::task::Poll;
 
     use http::Response;
     use smol::stream;
 
     use super::super::{Mock, Replay};
-    use super::{Answer, Arc, Body, Duration, Exchange, Failure, Request, start, until};
+    use super::{Answer, Body, Duration, Exchange, Failure, Request, start, until};
     use crate::nonblocking::{Reader, Transport};
 
     /// The driver looks at its limits and wakes us; here we only say when.

@@ -305,7 +305,7 @@ fn heads() -> Vec<Scenario> {
     };
     let large = |name, head: String| {
         once(name).send(get()).reply(raw_close(head)).expect(
-            "HeadTooLarge/Yes: GET http://H/x: response head too large",
+            "HeadTooLarge/Yes: GET http://H/x: response head above 64 KiB or 128 fields",
             "First HeadTooLarge",
             "GET /x",
         )
