@@ -186,7 +186,10 @@ fn a_detached_job_goes_on_and_a_dropped_one_does_not() {
     };
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
-    let first = client.call(Decoding(move || Ok(released.lock().unwrap().recv().unwrap())));
+    let first = client.call(Decoding(move || {
+        released.lock().unwrap().recv().unwrap();
+        Ok(())
+    }));
     client.call(telling("detached")).detach();
     drop(client.call(telling("dropped")));
     let last = client.call(telling("last"));
