@@ -15,7 +15,8 @@ const MEANINGS: [(u16, &str); 7] = [
     (429, "You have made too many requests in this hour."),
 ];
 
-/// A workspace of RapidPro. Give its [`api`](RapidPro::api) to a client of any kind.
+/// A workspace of RapidPro. Its [`api`](RapidPro::api) goes to a client of any kind, and that
+/// client makes the calls: `client.call(rapidpro.flow(uuid))`.
 pub struct RapidPro {
     api: Api,
 }
@@ -39,6 +40,23 @@ impl RapidPro {
     pub fn set_token(&self, token: impl Into<Secret>) {
         self.api.set_auth(Auth::token(token));
     }
+
+    /// Whether the API takes the token.
+    pub fn validate_token(&self) -> impl Endpoint<Output = bool> + Send + use<> {
+        Request::get("workspace.json").accept(403).map(|response| response.status() != 403)
+    }
+
+    /// One flow, if there is one with this UUID.
+    pub fn flow(&self, uuid: &str) -> impl Endpoint<Output = Option<Flow>> + Send + use<> {
+        let list = Request::get("flows.json").query("uuid", uuid).into_json::<List<Flow>>();
+        list.map(|list| list.results.into_iter().next())
+    }
+
+    /// All flows that were modified in a span of time, for a client's `pages`.
+    pub fn flows(&self, before: Option<&str>, after: Option<&str>) -> (Request, Paging) {
+        let list = Request::get("flows.json").query_opt("before", before).query_opt("after", after);
+        (list, Paging::next_url("/next", "/results"))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -51,21 +69,4 @@ pub struct Flow {
 #[derive(Deserialize)]
 struct List<T> {
     results: Vec<T>,
-}
-
-/// Whether the API takes the token.
-pub fn validate_token() -> impl Endpoint<Output = bool> + Send {
-    Request::get("workspace.json").accept(403).map(|response| response.status() != 403)
-}
-
-/// One flow, if there is one with this UUID.
-pub fn flow(uuid: &str) -> impl Endpoint<Output = Option<Flow>> + Send + use<> {
-    let list = Request::get("flows.json").query("uuid", uuid).into_json::<List<Flow>>();
-    list.map(|list| list.results.into_iter().next())
-}
-
-/// All flows that were modified in a span of time, for a client's `pages`.
-pub fn flows(before: Option<&str>, after: Option<&str>) -> (Request, Paging) {
-    let request = Request::get("flows.json").query_opt("before", before).query_opt("after", after);
-    (request, Paging::next_url("/next", "/results"))
 }

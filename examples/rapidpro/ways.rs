@@ -1,6 +1,6 @@
 //! One program, three times. What differs is the `use`, `wait()` and `.await`.
 
-use crate::client::{self, Flow, RapidPro};
+use crate::client::{Flow, RapidPro};
 use crate::server;
 
 /// What the program found out. The same in every way, or something is wrong.
@@ -31,14 +31,14 @@ pub mod blocking {
 
     pub fn run(rapidpro: &RapidPro, token: &str) -> Result<Found, duocall::Error> {
         let client = Client::new(rapidpro.api());
-        let token_is_valid = client.call(client::validate_token())?;
+        let token_is_valid = client.call(rapidpro.validate_token())?;
         rapidpro.set_token("wrong");
-        let wrong_token_is_valid = client.call(client::validate_token())?;
-        let refused = client.call(client::flow("any"));
+        let wrong_token_is_valid = client.call(rapidpro.validate_token())?;
+        let refused = client.call(rapidpro.flow("any"));
         rapidpro.set_token(rotated(token));
-        let flow = client.call(client::flow(&server::uuid(7)))?;
-        let missing = client.call(client::flow("none"))?;
-        let (request, paging) = client::flows(BEFORE, AFTER);
+        let flow = client.call(rapidpro.flow(&server::uuid(7)))?;
+        let missing = client.call(rapidpro.flow("none"))?;
+        let (request, paging) = rapidpro.flows(BEFORE, AFTER);
         let flows = client.pages::<Flow>(request, paging).collect::<Result<_, _>>()?;
         let refusal = refused.map_or_else(told, |_| "none".into());
         Ok(Found { token_is_valid, wrong_token_is_valid, refusal, flow, missing, flows })
@@ -51,16 +51,16 @@ pub mod pool {
 
     pub fn run(rapidpro: &RapidPro, token: &str) -> Result<Found, duocall::Error> {
         let client = Client::new(rapidpro.api());
-        let token_is_valid = client.call(client::validate_token()).wait()?;
+        let token_is_valid = client.call(rapidpro.validate_token()).wait()?;
         rapidpro.set_token("wrong");
-        let wrong_token_is_valid = client.call(client::validate_token()).wait()?;
-        let refused = client.call(client::flow("any")).wait();
+        let wrong_token_is_valid = client.call(rapidpro.validate_token()).wait()?;
+        let refused = client.call(rapidpro.flow("any")).wait();
         rapidpro.set_token(rotated(token));
         // These two go side by side.
-        let flow = client.call(client::flow(&server::uuid(7)));
-        let missing = client.call(client::flow("none"));
+        let flow = client.call(rapidpro.flow(&server::uuid(7)));
+        let missing = client.call(rapidpro.flow("none"));
         let (flow, missing) = (flow.wait()?, missing.wait()?);
-        let (request, paging) = client::flows(BEFORE, AFTER);
+        let (request, paging) = rapidpro.flows(BEFORE, AFTER);
         let flows = client.pages::<Flow>(request, paging).collect::<Result<_, _>>()?;
         let refusal = refused.map_or_else(told, |_| "none".into());
         Ok(Found { token_is_valid, wrong_token_is_valid, refusal, flow, missing, flows })
@@ -74,14 +74,14 @@ pub mod nonblocking {
 
     pub async fn run(rapidpro: &RapidPro, token: &str) -> Result<Found, duocall::Error> {
         let client = Client::new(rapidpro.api());
-        let token_is_valid = client.call(client::validate_token()).await?;
+        let token_is_valid = client.call(rapidpro.validate_token()).await?;
         rapidpro.set_token("wrong");
-        let wrong_token_is_valid = client.call(client::validate_token()).await?;
-        let refused = client.call(client::flow("any")).await;
+        let wrong_token_is_valid = client.call(rapidpro.validate_token()).await?;
+        let refused = client.call(rapidpro.flow("any")).await;
         rapidpro.set_token(rotated(token));
-        let flow = client.call(client::flow(&server::uuid(7))).await?;
-        let missing = client.call(client::flow("none")).await?;
-        let (request, paging) = client::flows(BEFORE, AFTER);
+        let flow = client.call(rapidpro.flow(&server::uuid(7))).await?;
+        let missing = client.call(rapidpro.flow("none")).await?;
+        let (request, paging) = rapidpro.flows(BEFORE, AFTER);
         let flows = client.pages::<Flow>(request, paging).try_collect().await?;
         let refusal = refused.map_or_else(told, |_| "none".into());
         Ok(Found { token_is_valid, wrong_token_is_valid, refusal, flow, missing, flows })

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::Client;
 use crate::error::Error;
-use crate::paging::{Pager, Paging};
+use crate::paging::Paging;
+use crate::paging::pager::Pager;
 use crate::request::Request;
 
 /// The items of a list that comes in pages. Made by [`Client::pages`].

@@ -11,7 +11,9 @@ use smol::stream::Stream;
 
 use super::Client;
 use crate::error::Error;
-use crate::paging::{Page, Pager, Paging};
+use crate::paging::Paging;
+use crate::paging::pager::Pager;
+use crate::paging::plan::Page;
 use crate::request::Request;
 
 type Call<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;

@@ -1,13 +1,9 @@
 //! Lists that come in pages: how an API numbers or links them, as a value.
 
 mod link;
-mod pager;
-mod plan;
+pub(crate) mod pager;
+pub(crate) mod plan;
 mod token;
-
-pub(crate) use pager::Pager;
-#[cfg(any(feature = "async", feature = "pool"))]
-pub(crate) use plan::Page;
 
 use crate::error::Mistake;
 

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Client, Job};
 use crate::error::Error;
-use crate::paging::{Page, Pager, Paging};
+use crate::paging::Paging;
+use crate::paging::pager::Pager;
+use crate::paging::plan::Page;
 use crate::request::Request;
 
 /// The items of a list that comes in pages. Made by [`Client::pages`].
