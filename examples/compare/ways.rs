@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::time::Instant;
 
-use duocall::{Api, Endpoint, Error, Request, Response, blocking, nonblocking, pool};
+use duocall::{Api, Endpoint, Error, Progress, blocking, nonblocking, pool};
 use futures_lite::future::block_on;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -58,6 +58,7 @@ fn gather<E>(
     api: &Api,
     threads: usize,
     calls: Vec<E>,
+    tell: impl Fn(Progress) + Send + Sync + 'static,
 ) -> Result<Results<E::Output>, Error>
 where
     E: Endpoint + Send + 'static,
@@ -65,12 +66,15 @@ where
 {
     let api = api.clone();
     Ok(match way {
-        Way::Blocking => blocking::Client::new(api).batch(calls).gather(),
+        Way::Blocking => blocking::Client::new(api).batch(calls).on_progress(tell).gather(),
         Way::Pool => {
             let client = pool::Client::builder(api).threads(threads).build()?;
-            client.batch(calls).gather()
+            client.batch(calls).on_progress(tell).gather()
         }
-        Way::Async => block_on(nonblocking::Client::new(api).batch(calls).gather()),
+        Way::Async => {
+            let client = nonblocking::Client::new(api);
+            block_on(client.batch(calls).on_progress(tell).gather())
+        }
     })
 }
 
@@ -87,20 +91,18 @@ where
 {
     let mut comparison = Comparison { rows: Vec::new(), problems: Vec::new() };
     let bar = progress_bar(options.pages.iter().sum::<usize>() * Way::ALL.len());
-    let mut done = 0;
     for &calls in &options.pages {
         let mut runs = Vec::new();
         for way in Way::ALL {
             bar.set_message(format!("{calls} by {way}"));
-            let pages = (1..=calls).map(|number| Counted(page(number), bar.clone()));
-            let pages = pages.collect();
+            let pages = (1..=calls).map(&page).collect();
+            let (moving, before) = (bar.clone(), bar.position());
+            let tell = move |progress: Progress| moving.set_position(before + progress.done);
             let start = Instant::now();
-            let results = gather(way, api, options.threads, pages)?;
+            let results = gather(way, api, options.threads, pages, tell)?;
             // Never zero, for it divides.
             let seconds = start.elapsed().as_secs_f64().max(1e-6);
             runs.push((seconds, results));
-            done += calls;
-            bar.set_position(done as u64);
         }
         let (blocking_seconds, reference) = &runs[0];
         for (way, (seconds, results)) in Way::ALL.into_iter().zip(&runs) {
@@ -166,20 +168,4 @@ fn progress_bar(calls: usize) -> ProgressBar {
         .expect("the template is well-formed")
         .progress_chars("=> ");
     ProgressBar::new(calls as u64).with_style(style)
-}
-
-/// A call that moves the progress bar when its response is there.
-struct Counted<E>(E, ProgressBar);
-
-impl<E: Endpoint> Endpoint for Counted<E> {
-    type Output = E::Output;
-
-    fn request(&self) -> Request {
-        self.0.request()
-    }
-
-    fn decode(&self, response: Response) -> Result<E::Output, Error> {
-        self.1.inc(1);
-        self.0.decode(response)
-    }
 }
