@@ -87,6 +87,8 @@ impl Failure {
         match (kind, error.kind()) {
             (ErrorKind::Protocol, _) => Failure::new(kind, "not valid HTTP/1.1"),
             (_, io::ErrorKind::UnexpectedEof) => Failure::new(kind, "the connection was closed"),
+            // Which of the two comes is a matter of chance.
+            (_, io::ErrorKind::BrokenPipe) => Failure::new(kind, "connection reset"),
             (_, other) => Failure::new(kind, other.to_string()),
         }
     }

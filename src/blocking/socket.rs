@@ -233,7 +233,7 @@ impl Write for Socket {
             (&*self.stream).write(bytes)
         })
         .inspect(|written| {
-            // Part of a request may have left even where the rest fails. The bytes of a handshake are none of it.
+            // Part of a request has left even where the rest fails. A handshake is no part of it.
             let exchange = current::exchange().filter(|exchange| exchange.phase() >= Phase::Send);
             exchange.inspect(|exchange| exchange.wrote(*written));
         })
@@ -299,14 +299,15 @@ impl Transport for Connection {
         }
         let input = self.buffers.input_append_buf();
         match self.wire.read(input) {
-            Ok(amount) => {
+            Ok(amount) if amount > 0 || self.broken.is_none() => {
                 self.buffers.input_appended(amount);
                 exchange.received(amount);
                 Ok(amount > 0)
             }
-            // As a failure of ours it is not taken for the end of a body.
-            Err(error) => {
-                let error = self.broken.take().unwrap_or(error);
+            // As a failure of ours it is not taken for the end of a body. Of a
+            // reset the system tells but once, and then of an end.
+            ended => {
+                let error = self.broken.take().or(ended.err()).unwrap_or(UnexpectedEof.into());
                 Err(other(Failure::from_io(error, exchange.phase())))
             }
         }
