@@ -1,5 +1,6 @@
 //! Connections for ureq: std sockets and rustls, under the limits of the exchange at hand.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -280,8 +281,13 @@ impl Transport for Connection {
         if amount == 0 || self.broken.is_some() {
             return Ok(());
         }
-        let output = &self.buffers.output()[..amount];
-        let written = self.wire.write_all(output).and_then(|()| self.wire.flush());
+        let mut output = Cow::from(&self.buffers.output()[..amount]);
+        if let Some(unsaid) = current::unsaid() {
+            // ureq's part of a head is a few lines, which it writes at once.
+            let incomplete = || other(Failure::new(ErrorKind::Other, "an incomplete head"));
+            output = unsaid.said(&output).ok_or_else(incomplete)?.into();
+        }
+        let written = self.wire.write_all(&output).and_then(|()| self.wire.flush());
         match written {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
@@ -357,7 +363,7 @@ mod tests {
         let (seat, limits) = (Seat::default(), Timeouts::default());
         let exchange = Exchange::new(seat, now, limits, end, Some(cancel.clone()));
         let exchange = Arc::new(exchange);
-        let mut current = Some(Current::new(&exchange));
+        let mut current = Some(Current::new(&exchange, None));
         let (release, released) = mpsc::channel::<()>();
         let lookup = move || {
             cancel.cancel();
