@@ -91,6 +91,8 @@ impl Failure {
                 Failure::new(kind, "no file descriptor is left")
             }
             (_, io::ErrorKind::UnexpectedEof) => Failure::new(kind, "the connection was closed"),
+            // Which of the two comes is a matter of chance.
+            (_, io::ErrorKind::BrokenPipe) => Failure::new(kind, "connection reset"),
             (_, other) => Failure::new(kind, other.to_string()),
         }
     }

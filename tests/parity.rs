@@ -6,6 +6,7 @@ mod support;
 
 mod parity {
     pub mod backends;
+    pub mod canary;
     pub mod loopback;
     pub mod mocked;
     pub mod outcome;

@@ -21,12 +21,31 @@ pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
     /// Interrupts what the call waits for when it is cancelled.
     interrupt: Option<Interrupt>,
+    unsaid: Option<Unsaid>,
 }
 
 impl Current {
-    pub(super) fn new(exchange: &Arc<Exchange>) -> Current {
+    pub(super) fn new(exchange: &Arc<Exchange>, unsaid: Option<Unsaid>) -> Current {
         let exchange = exchange.clone();
-        Current { exchange, interrupt: None }
+        Current { exchange, interrupt: None, unsaid }
+    }
+}
+
+/// What of a request ureq is not told, because it would log it.
+pub(super) struct Unsaid {
+    /// The request line.
+    pub(super) line: Vec<u8>,
+    /// Header fields.
+    pub(super) fields: Vec<u8>,
+}
+
+impl Unsaid {
+    /// The bytes for the wire, from those that ureq has made without it.
+    pub(super) fn said(&self, output: &[u8]) -> Option<Vec<u8>> {
+        let line = output.windows(2).position(|end| end == b"\r\n")?;
+        let head = output.windows(4).position(|end| end == b"\r\n\r\n")?;
+        let (fields, rest) = (&output[line..head], &output[head + 2..]);
+        Some([&self.line, fields, b"\r\n", &self.fields, rest].concat())
     }
 }
 
@@ -63,6 +82,11 @@ fn swap(slot: &mut Option<Current>) {
 /// The exchange at hand. There is always one while ureq runs on our sockets.
 pub(super) fn exchange() -> Option<Arc<Exchange>> {
     CURRENT.with_borrow(|current| current.as_ref().map(|c| c.exchange.clone()))
+}
+
+/// What the first bytes of the request still lack.
+pub(super) fn unsaid() -> Option<Unsaid> {
+    CURRENT.with_borrow_mut(|current| current.as_mut()?.unsaid.take())
 }
 
 /// Interrupts this when the call is cancelled from now on, instead of what was before.

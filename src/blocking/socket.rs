@@ -1,5 +1,6 @@
 //! Connections for ureq: std sockets and rustls, under the limits of the exchange at hand.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -233,7 +234,7 @@ impl Write for Socket {
             (&*self.stream).write(bytes)
         })
         .inspect(|written| {
-            // Part of a request may have left even where the rest fails. The bytes of a handshake are none of it.
+            // Part of a request has left even where the rest fails. A handshake is no part of it.
             let exchange = current::exchange().filter(|exchange| exchange.phase() >= Phase::Send);
             exchange.inspect(|exchange| exchange.wrote(*written));
         })
@@ -280,8 +281,13 @@ impl Transport for Connection {
         if amount == 0 || self.broken.is_some() {
             return Ok(());
         }
-        let output = &self.buffers.output()[..amount];
-        let written = self.wire.write_all(output).and_then(|()| self.wire.flush());
+        let mut output = Cow::from(&self.buffers.output()[..amount]);
+        if let Some(unsaid) = current::unsaid() {
+            // ureq's part of a head is a few lines, which it writes at once.
+            let incomplete = || other(Failure::new(ErrorKind::Other, "an incomplete head"));
+            output = unsaid.said(&output).ok_or_else(incomplete)?.into();
+        }
+        let written = self.wire.write_all(&output).and_then(|()| self.wire.flush());
         match written {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
@@ -299,14 +305,15 @@ impl Transport for Connection {
         }
         let input = self.buffers.input_append_buf();
         match self.wire.read(input) {
-            Ok(amount) => {
+            Ok(amount) if amount > 0 || self.broken.is_none() => {
                 self.buffers.input_appended(amount);
                 exchange.received(amount);
                 Ok(amount > 0)
             }
-            // As a failure of ours it is not taken for the end of a body.
-            Err(error) => {
-                let error = self.broken.take().unwrap_or(error);
+            // As a failure of ours it is not taken for the end of a body. Of a
+            // reset the system tells but once, and then of an end.
+            ended => {
+                let error = self.broken.take().or(ended.err()).unwrap_or(UnexpectedEof.into());
                 Err(other(Failure::from_io(error, exchange.phase())))
             }
         }
@@ -356,7 +363,7 @@ mod tests {
         let (seat, limits) = (Seat::default(), Timeouts::default());
         let exchange = Exchange::new(seat, now, limits, end, Some(cancel.clone()));
         let exchange = Arc::new(exchange);
-        let mut current = Some(Current::new(&exchange));
+        let mut current = Some(Current::new(&exchange, None));
         let (release, released) = mpsc::channel::<()>();
         let lookup = move || {
             cancel.cancel();

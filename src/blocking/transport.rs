@@ -1,14 +1,18 @@
 //! What moves the bytes: ureq, or a transport of your own.
 
 use std::io::{self, Read};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri};
 use ureq::config::AutoHeaderValue;
 use ureq::{Agent, AsSendBody, Error, RequestExt, SendBody, Timeout};
 
-use super::current::{self, Current};
+use super::current::{self, Current, Unsaid};
 use super::socket::{Connect, Resolve};
 use crate::api::Api;
 use crate::body::Body;
@@ -135,8 +139,9 @@ impl Transport for Ureq {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         exchange.remaining()?;
-        let (parts, body) = request.into_parts();
-        let mut current = Some(Current::new(exchange));
+        let (mut parts, body) = request.into_parts();
+        let unsaid = if self.foreign { None } else { Some(keep_back(&mut parts)) };
+        let mut current = Some(Current::new(exchange, unsaid));
         let mut reader = None;
         if body.bytes().is_none() {
             reader = Some(body.clone().into_reader()?);
@@ -160,6 +165,28 @@ impl Transport for Ureq {
         let body = BodyReader { reader, current };
         Ok(Response::from_parts(parts, Box::new(body)))
     }
+}
+
+/// Takes everything out of a request that ureq has no need to know. It logs
+/// targets and, byte for byte, heads; a credential may be in either.
+fn keep_back(parts: &mut Parts) -> Unsaid {
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let line = format!("{} {target} HTTP/1.1", parts.method).into_bytes();
+    let mut uri = mem::take(&mut parts.uri).into_parts();
+    uri.path_and_query = Some(PathAndQuery::from_static("/"));
+    parts.uri = Uri::from_parts(uri).expect("another path makes no bad URL");
+    let mut fields = Vec::new();
+    let told = [CONTENT_LENGTH, TRANSFER_ENCODING].map(|name| (parts.headers.remove(&name), name));
+    for (name, value) in &parts.headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            fields.extend_from_slice(part);
+        }
+    }
+    parts.headers.clear();
+    for (value, name) in told {
+        value.map(|value| parts.headers.insert(name, value));
+    }
+    Unsaid { line, fields }
 }
 
 struct BodyReader {

@@ -259,7 +259,8 @@ impl LocalGate {
         }
         self.recover(state, now);
         if state.in_flight >= state.limit {
-            return Err(None);
+            // The limit may grow with time alone.
+            return Err(state.changed.map(|at| at + RECOVERY));
         }
         if let Some(rate) = self.rate {
             let interval = Duration::from_nanos(rate.interval());
@@ -325,6 +326,9 @@ impl fmt::Debug for LocalGate {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod laws;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,13 @@
 //! The ways of running. Each does what a scenario says in its own colour.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use duocall::{Api, Batch, Cancel, ErrorGroup, blocking, nonblocking, pool};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use tokio::runtime::Runtime;
 
 use super::outcome::Said;
 use super::scenario::{Item, Mode, Op, Step, Value};
@@ -56,9 +57,8 @@ fn on_tokio_current(work: Work) -> Vec<Said> {
 }
 
 fn on_tokio_threads(work: Work) -> Vec<Said> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).build().unwrap();
-    let joined = runtime.block_on(runtime.spawn(run_async(work)));
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+    let joined = RUNTIME.block_on(RUNTIME.spawn(run_async(work)));
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 

@@ -8,10 +8,14 @@ use crate::support::{self, Act, Seen, Server};
 
 pub fn server(scenario: &Scenario) -> Server {
     let script = Script::new(scenario);
-    Server::new(move |seen| {
-        let path = seen.target.split('?').next().unwrap_or_default();
-        acts(&script.next(path, seen.header("authorization")), seen)
-    })
+    let accepting = scenario.accepting.clone();
+    Server::on_accept(
+        move |connection| accepting.get(connection).cloned(),
+        move |seen| {
+            let path = seen.target.split('?').next().unwrap_or_default();
+            acts(&script.next(path, seen.header("authorization")), seen)
+        },
+    )
 }
 
 fn acts(reply: &Reply, seen: &Seen) -> Vec<Act> {

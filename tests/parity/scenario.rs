@@ -42,6 +42,8 @@ pub struct Scenario {
     /// How many requests it took, and which, is a matter of chance.
     pub loose: bool,
     pub refuse: bool,
+    /// What the server does to the first connections before it reads anything.
+    pub accepting: Vec<Vec<Act>>,
     /// The `Authorization` that gets a 401, whatever the script.
     pub denied: Option<&'static str>,
     pub expected: Expected,
@@ -214,6 +216,7 @@ pub fn case(name: &'static str) -> Scenario {
         only_bytes: false,
         loose: false,
         denied: None,
+        accepting: Vec::new(),
         refuse: false,
         expected: Expected::default(),
     }
@@ -320,6 +323,13 @@ impl Scenario {
 
     pub fn denies(mut self, authorization: &'static str) -> Self {
         self.denied = Some(authorization);
+        self
+    }
+
+    /// Done to the next connection, instead of reading a request.
+    pub fn accepts(mut self, acts: Vec<Act>) -> Self {
+        self.accepting.push(acts);
+        self.only_bytes = true;
         self
     }
 

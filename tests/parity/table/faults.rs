@@ -57,6 +57,22 @@ fn connections() -> Vec<Scenario> {
             "First Closed",
             "GET /x",
         ),
+        case("accepted and closed")
+            .send(get())
+            .accepts(vec![Act::Close])
+            .reply(ok("a"))
+            .connections(2)
+            .expect("200 a", "First Closed, Retry 200", "GET /x"),
+        case("a post of which a part was read is not sent again")
+            .send(Request::post("x").body(vec![b'x'; 8 << 20]))
+            .accepts(vec![Act::Read(100_000), Act::Reset])
+            .reply(ok("never"))
+            .connections(1)
+            .expect(
+                "Closed/Maybe: POST http://H/x: connection closed: connection reset",
+                "First Closed",
+                "",
+            ),
         case("closed, and then well").send(get()).reply(Close).reply(ok("a")).expect(
             "200 a",
             "First Closed, Retry 200",
