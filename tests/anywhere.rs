@@ -1,0 +1,81 @@
+//! The blocking client in places where others panic: inside runtimes, in `Drop`,
+//! on somebody else's threads. And the pool's jobs, awaited.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use duocall::{Api, Request, blocking, nonblocking, pool};
+use support::{Server, ok};
+
+fn here(client: &blocking::Client) -> String {
+    client.send(Request::get("x")).unwrap().text().unwrap()
+}
+
+#[test]
+fn blocking_works_inside_every_runtime() {
+    let server = Server::new(|_| ok("here"));
+    let client = blocking::Client::new(Api::new(server.url()).unwrap());
+    let one = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(one.block_on(async { here(&client) }), "here");
+    let many = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    assert_eq!(many.block_on(async { here(&client) }), "here");
+    let spawned = client.clone();
+    assert_eq!(many.block_on(many.spawn(async move { here(&spawned) })).unwrap(), "here");
+    assert_eq!(smol::block_on(async { here(&client) }), "here");
+    let spawned = client.clone();
+    assert_eq!(smol::block_on(smol::spawn(async move { here(&spawned) })), "here");
+    assert_eq!(async_std::task::block_on(async { here(&client) }), "here");
+}
+
+#[test]
+fn blocking_works_in_drop_also_while_a_runtime_ends() {
+    struct Farewell(blocking::Client, Arc<AtomicUsize>);
+
+    impl Drop for Farewell {
+        fn drop(&mut self) {
+            assert_eq!(here(&self.0), "here");
+            self.1.fetch_add(1, SeqCst);
+        }
+    }
+
+    let server = Server::new(|_| ok("here"));
+    let client = blocking::Client::new(Api::new(server.url()).unwrap());
+    let said = Arc::new(AtomicUsize::new(0));
+    drop(Farewell(client.clone(), said.clone()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let kept = Farewell(client, said.clone());
+    runtime.spawn(async move {
+        let _kept = kept;
+        std::future::pending::<()>().await;
+    });
+    drop(runtime);
+    assert_eq!(said.load(SeqCst), 2);
+}
+
+#[test]
+fn blocking_works_on_rayons_threads() {
+    use rayon::prelude::*;
+
+    let server = Server::new(|_| ok("here"));
+    let client = blocking::Client::new(Api::new(server.url()).unwrap());
+    let all: Vec<String> = (0..20).into_par_iter().map(|_| here(&client)).collect();
+    assert!(all.iter().all(|text| text == "here"));
+}
+
+#[test]
+fn jobs_and_calls_are_awaited_on_any_runtime() {
+    let server = Server::new(|_| ok("here"));
+    let api = Api::new(server.url()).unwrap();
+    let (pool, client) = (pool::Client::new(api.clone()), nonblocking::Client::new(api));
+    let both = || {
+        let (job, call) = (pool.send(Request::get("x")), client.send(Request::get("x")));
+        async move { job.await.unwrap().text().unwrap() + &call.await.unwrap().text().unwrap() }
+    };
+    let many = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    assert_eq!(many.block_on(many.spawn(both())).unwrap(), "herehere");
+    assert_eq!(smol::block_on(smol::spawn(both())), "herehere");
+    assert_eq!(async_std::task::block_on(async_std::task::spawn(both())), "herehere");
+    assert_eq!(futures_lite::future::block_on(both()), "herehere");
+}
