@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::future::Future;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -285,6 +286,37 @@ fn a_thousand_dropped_futures_hit_nobody_else() {
         }
     });
     println!("{} connections for {} requests", server.connections(), server.requests().len());
+}
+
+/// Dropped at every point where it can be: after so many polls.
+#[test]
+fn a_future_dropped_after_any_poll_leaves_nothing_to_the_next() {
+    let server = echoing();
+    let client = nonblocking::Client::new(api(&server.url()).build().unwrap());
+    block_on(async {
+        let mut polls = 0;
+        let mut finished = 0;
+        while finished < 20 {
+            polls += 1;
+            let mut call = Box::pin(client.send(unique(0, polls, "dropped").0));
+            let mut left = polls;
+            let dropped = std::future::poll_fn(|cx| {
+                left -= 1;
+                match call.as_mut().poll(cx) {
+                    std::task::Poll::Pending if left > 0 => std::task::Poll::Pending,
+                    polled => std::task::Poll::Ready(polled.is_pending()),
+                }
+            });
+            finished += usize::from(!dropped.await);
+            drop(call);
+            for next in 0..3 {
+                let (request, sent) = unique(next, polls, "kept");
+                assert_eq!(client.send(request).await.unwrap().text().unwrap(), sent, "{polls}");
+            }
+            assert!(polls < 1000, "it never finishes");
+        }
+        println!("up to {polls} polls");
+    });
 }
 
 /// Two batches share connections; only one is cancelled, over and over.

@@ -72,3 +72,36 @@ impl Wake for HangUp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_cancellation_that_comes_late_hits_nobody() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, (mut peer, _)) = (Arc::new(stream), listener.accept().unwrap());
+        peer.set_nonblocking(true).unwrap();
+        let late = Arc::new(HangUp::new(Target::Stream(stream.clone())));
+        // The cancellation has taken the waker out already when the call ends.
+        let waker = Waker::from(late.clone());
+        late.disarm();
+        waker.wake();
+        assert!(peer.read(&mut [0]).is_err(), "nothing has come, not even an end");
+        HangUp::new(Target::Stream(stream)).interrupt();
+        peer.set_nonblocking(false).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_socket_that_does_not_connect_yet_is_looked_at_again() {
+        let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let stream = Arc::new(TcpStream::from(stream.unwrap()));
+        assert!(!HangUp::new(Target::Connecting(stream)).interrupt());
+    }
+}

@@ -63,6 +63,7 @@ impl Client {
     /// Per request it is told to follow no redirect, to take no status for an
     /// error, to add no header, and duocall's limits of time. What it cannot tell
     /// (whether a connection was reused, how far a request came) is not in the trace.
+    /// Nor can a cancellation reach its sockets: a call ends when their wait does.
     pub fn with_agent(api: Api, agent: ureq::Agent) -> Client {
         Client::with_transport(api, Ureq::on_agent(agent))
     }

@@ -25,7 +25,9 @@ pub type Reader = Box<dyn Read + Send>;
 /// Moves one request and its response, and decides nothing.
 ///
 /// It follows no redirect, decodes no body, takes no status for an error and
-/// reads no environment. The exchange says how long each phase may take.
+/// reads no environment. The exchange says how long each phase may take, and
+/// tells by [`on_cancel`](Exchange::on_cancel) when nobody waits any more: what
+/// blocks has to end then.
 ///
 /// A closure of this shape is a transport:
 ///

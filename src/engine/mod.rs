@@ -142,10 +142,11 @@ impl Call {
         now: Instant,
     ) -> Call {
         let random = api.random(request.retry.as_ref());
+        let queued = bounds.queued.unwrap_or(now);
         let record = bounds
             .timeline
             .take()
-            .map(|(timeline, index)| Box::new(Record::new(timeline, index, api.clock(), now)));
+            .map(|(timeline, index)| Box::new(Record::new(timeline, index, api.clock(), queued)));
         Call {
             api: api.clone(),
             request,
