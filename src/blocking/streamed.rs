@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, StatusCode};
 
 use super::Reader;
 use crate::body::PIECE;
@@ -38,19 +37,9 @@ impl Streamed {
         self.opened.response()
     }
 
-    /// The status code.
-    pub fn status(&self) -> StatusCode {
-        self.response().status()
-    }
-
-    /// The header fields.
-    pub fn headers(&self) -> &HeaderMap {
-        self.response().headers()
-    }
-
     /// The length of the body in bytes, where the server told and no coding was undone.
     pub fn length(&self) -> Option<u64> {
-        self.response().header("content-length")?.parse().ok()
+        self.opened.length()
     }
 
     /// Bytes of the decoded body so far.

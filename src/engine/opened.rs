@@ -35,6 +35,10 @@ impl Opened {
         &self.response
     }
 
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.response.header("content-length")?.parse().ok()
+    }
+
     /// Bytes handed over so far.
     pub(crate) fn received(&self) -> u64 {
         self.received

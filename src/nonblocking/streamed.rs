@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, StatusCode};
 use smol::io::AsyncRead;
 use smol::stream::Stream;
 
@@ -45,19 +44,9 @@ impl Streamed {
         self.opened.response()
     }
 
-    /// The status code.
-    pub fn status(&self) -> StatusCode {
-        self.response().status()
-    }
-
-    /// The header fields.
-    pub fn headers(&self) -> &HeaderMap {
-        self.response().headers()
-    }
-
     /// The length of the body in bytes, where the server told and no coding was undone.
     pub fn length(&self) -> Option<u64> {
-        self.response().header("content-length")?.parse().ok()
+        self.opened.length()
     }
 
     /// Bytes of the decoded body so far.
