@@ -76,8 +76,9 @@
 //!   count of `duocall-resolve` threads.
 //! - No connection is used again after a response that was not proven complete.
 //! - No secret is part of a text: `Debug` and `Display` of every type leave it out.
-//! - No log is written by duocall. ureq writes to the facade `log`; at the level *trace* it shows URLs
-//!   with their query, and in it the secret of an [`Auth::query`]. Headers with credentials it leaves out.
+//! - No log is written by duocall. ureq writes to the facade `log`, at the level *trace* every byte it
+//!   sends; queries and credentials are therefore kept from it and put in by our connection. (On an agent
+//!   of your own, [`blocking::Client::with_agent`], they are not.)
 //! - No unsafe code: `#![forbid(unsafe_code)]`. No build script.
 
 #![forbid(unsafe_code)]
@@ -112,6 +113,7 @@ mod group;
 #[cfg(feature = "mock")]
 #[cfg_attr(docsrs, doc(cfg(feature = "mock")))]
 pub mod mock;
+mod multipart;
 #[cfg(feature = "async")]
 #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
 pub mod nonblocking;
@@ -139,6 +141,7 @@ pub use endpoint::{Endpoint, Json};
 pub use engine::gate::{Ask, Gate, Permit};
 pub use error::{Error, ErrorKind, Phase, Sent};
 pub use group::ErrorGroup;
+pub use multipart::Multipart;
 pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};
 pub use request::Request;

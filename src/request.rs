@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::body::Body;
 use crate::endpoint::Json;
 use crate::error::Mistake;
+use crate::multipart::Multipart;
 use crate::policy::{LONGEST, Retry};
 use crate::url;
 
@@ -184,6 +185,12 @@ impl Request {
                 self
             }
         }
+    }
+
+    /// Sends a form with files, as `multipart/form-data` (RFC 7578).
+    pub fn multipart(self, form: Multipart) -> Request {
+        let content_type = form.content_type();
+        self.header(header::CONTENT_TYPE, content_type).body(form.into_body())
     }
 
     /// Sends these bytes; set a `content-type` with [`header`](Request::header).

@@ -243,3 +243,26 @@ fn chunks_come_as_they_are_sent() {
         assert_eq!(body.unwrap(), b"onetwo");
     }
 }
+
+#[test]
+fn a_form_with_a_file_goes_up_whole() {
+    let server = Server::new(|_| ok(""));
+    let path = std::env::temp_dir().join(format!("duocall-upload-{}", std::process::id()));
+    std::fs::write(&path, large()).unwrap();
+    let form = || {
+        let form = duocall::Multipart::new().text("title", "x");
+        Request::post("x").multipart(form.file("f", "application/octet-stream", &path).unwrap())
+    };
+    for result in upload(&api(&server), form) {
+        assert_eq!(result.unwrap(), 200);
+    }
+    std::fs::remove_file(&path).unwrap();
+    for seen in server.requests() {
+        let content_type = seen.header("content-type").unwrap().to_owned();
+        let boundary = content_type.strip_prefix("multipart/form-data; boundary=").unwrap();
+        assert!(seen.body.ends_with(format!("\r\n--{boundary}--\r\n").as_bytes()));
+        assert_eq!(seen.header("content-length"), Some(&*seen.body.len().to_string()));
+        let end = seen.body.len() - format!("\r\n--{boundary}--\r\n").len();
+        assert!(seen.body[..end].ends_with(&large()));
+    }
+}
