@@ -21,8 +21,8 @@
 //! ```
 //!
 //! Where to look next: [`Request`] for what can be asked, [`Endpoint`] for typed calls, [`Batch`] for
-//! many calls at once, [`Paging`] for lists, [`Error`] for what can go wrong, [`Retry`], [`Rate`] and
-//! [`Timeouts`] for the policies and their defaults.
+//! many calls at once, [`Paging`] for lists in pages, [`Error`] for what can go wrong, [`Retry`],
+//! [`Rate`] and [`Timeouts`] for the policies and their defaults.
 //!
 //! # The three ways
 //!
@@ -94,7 +94,7 @@
         feature = "pool",
         feature = "tls"
     )),
-    allow(dead_code)
+    allow(dead_code, unused_imports)
 )]
 
 mod api;

@@ -38,8 +38,9 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// How long a call may wait at the gate each time it asks. Defaults to none:
-    /// that wait counts against no other limit.
+    /// How long a call may wait at the gate each time it asks; the first time, what
+    /// it waited for a thread of a pool counts, too. Defaults to none: that wait
+    /// counts against no other limit.
     #[must_use]
     pub fn queue(mut self, limit: Duration) -> Self {
         self.queue = limit.min(LONGEST);

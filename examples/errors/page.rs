@@ -356,8 +356,8 @@ fn by_transport(failure: fn() -> Failure) -> Error {
     failed(client.send(Request::get("flows")).map(drop))
 }
 
-/// A pool whose transport says when a request is there, and holds it until told.
-fn held(api: ApiBuilder, threads: usize) -> (pool::Client, mpsc::Receiver<()>, mpsc::Sender<()>) {
+/// A client whose transport says when a request is there, and holds it until told.
+fn held(api: ApiBuilder) -> (Client, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (came, arrivals) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
@@ -366,27 +366,27 @@ fn held(api: ApiBuilder, threads: usize) -> (pool::Client, mpsc::Receiver<()>, m
         let _ = released.lock().map(|released| released.recv());
         Ok(http::Response::new(Box::new(io::empty()) as Reader))
     });
-    let builder = pool::Client::builder(client.api().clone()).over(client).threads(threads);
-    (builder.build().expect("a pool"), arrivals, release)
+    (client, arrivals, release)
 }
 
 /// A second call where only one may be under way.
 fn queued() -> Error {
-    // Long enough for the first call to find its worker on a busy machine.
-    let limits = Timeouts::default().queue(Duration::from_millis(500));
-    let api = Api::builder(base()).concurrency(1).timeouts(limits);
-    let (client, arrivals, release) = held(api, 2);
-    let first = client.send(Request::get("flows"));
+    let limits = Timeouts::default().queue(Duration::from_millis(1));
+    let (client, arrivals, release) = held(Api::builder(base()).concurrency(1).timeouts(limits));
+    let other = client.clone();
+    let first = thread::spawn(move || other.send(Request::get("flows")).map(drop));
     arrivals.recv().expect("the first call");
-    let error = failed(client.send(Request::get("flows")).wait().map(drop));
+    let error = failed(client.send(Request::get("flows")).map(drop));
     drop(release);
-    first.wait().expect("released");
+    first.join().expect("no panic").expect("released");
     error
 }
 
 /// A call that still waits for a worker when the client goes.
 fn shut_down() -> Error {
-    let (client, arrivals, release) = held(Api::builder(base()), 1);
+    let (client, arrivals, release) = held(Api::builder(base()));
+    let builder = pool::Client::builder(client.api().clone()).over(client).threads(1);
+    let client = builder.build().expect("a pool");
     let first = client.send(Request::get("flows"));
     arrivals.recv().expect("the first call");
     let second = client.send(Request::get("flows"));
