@@ -218,3 +218,45 @@ fn sixty_tasks_share_five_places() {
         block_on(join_all((0..60).map(|_| client.send(Request::get("x")))))
     });
 }
+
+/// What the server sees of a limit of four: never a fifth.
+fn four_at_once(make: impl Fn(Api) -> Vec<Result<Response, Error>>) {
+    let time = Duration::from_millis(20);
+    let (busy, most) = (Mutex::new(Vec::<Instant>::new()), Arc::new(Mutex::new(0)));
+    let told = most.clone();
+    let server = Server::new(move |_| {
+        let now = Instant::now();
+        let mut busy = busy.lock().unwrap();
+        busy.retain(|until| *until > now);
+        busy.push(now + time);
+        let mut most = told.lock().unwrap();
+        *most = busy.len().max(*most);
+        [vec![Act::Pause(time)], support::ok("a")].concat()
+    });
+    let results = make(Api::builder(server.url()).concurrency(4).build().unwrap());
+    assert!(results.len() == 24 && results.iter().all(Result::is_ok));
+    assert!((1..=4).contains(&*most.lock().unwrap()));
+    assert!(server.connections() <= 4);
+}
+
+#[test]
+fn the_server_never_sees_more_than_the_limit() {
+    let request = || Request::get("x");
+    four_at_once(|api| {
+        let client = blocking::Client::new(api);
+        thread::scope(|scope| {
+            let call = |_| scope.spawn(|| client.send(request()));
+            let calls: Vec<_> = (0..24).map(call).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        })
+    });
+    four_at_once(|api| {
+        let client = pool::Client::builder(api).threads(24).build().unwrap();
+        let jobs: Vec<_> = (0..24).map(|_| client.send(request())).collect();
+        jobs.into_iter().map(pool::Job::wait).collect()
+    });
+    four_at_once(|api| {
+        let client = nonblocking::Client::new(api);
+        block_on(join_all((0..24).map(|_| client.send(request()))))
+    });
+}

@@ -81,7 +81,8 @@ impl Clockwork {
             *task = Some(cx.waker().clone());
         }
         drop(task);
-        if self.due > until || self.bell.rang.swap(false, SeqCst) {
+        // Again after `set`: the time may have come while the timer was set.
+        while self.due > until || self.bell.rang.swap(false, SeqCst) {
             if Instant::now() >= until {
                 self.bell.rang.store(true, SeqCst);
                 return true;
@@ -160,6 +161,28 @@ impl Drop for Alarm {
             let mut spare = lock(&self.alarms.spare);
             if spare.len() < self.alarms.most {
                 spare.push(clockwork);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::unparker;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn a_time_that_comes_while_the_timer_is_set_is_not_missed() {
+        let waker = unparker();
+        let cx = Context::from_waker(&waker);
+        let mut clockwork = Clockwork::new(Instant::now() + Duration::from_secs(60));
+        for nanos in (0..40_000).step_by(20) {
+            let until = Instant::now() + Duration::from_nanos(nanos);
+            while !clockwork.rings(until, &cx) {
+                thread::park_timeout(Duration::from_secs(5));
+                assert!(until.elapsed() < Duration::from_secs(4), "nobody woke the task");
             }
         }
     }

@@ -3,14 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 use std::thread;
+use std::time::Duration;
 
-use duocall::{Api, Batch, Cancel, ErrorGroup, blocking, nonblocking, pool};
+use duocall::{Api, Batch, Cancel, Error, ErrorGroup, blocking, nonblocking, pool};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
 use super::outcome::Said;
-use super::scenario::{Item, Mode, Op, Step, Value};
+use super::scenario::{Item, Mode, Notes, Op, Scenario, Step, Value};
 use super::site::Site;
 
 pub struct Backend {
@@ -23,6 +24,52 @@ pub struct Work {
     pub api: Api,
     pub op: Op,
     pub site: Arc<Site>,
+    pub manner: Manner,
+}
+
+/// What a batch is given besides its items.
+#[derive(Clone, Default)]
+pub struct Manner {
+    pub deadline: Option<Duration>,
+    pub progress: Option<Notes>,
+    cancel: Option<Cancel>,
+}
+
+impl Manner {
+    pub fn of(scenario: &Scenario, notes: &Notes) -> Manner {
+        let progress = scenario.progress.then(|| notes.clone());
+        Manner { deadline: scenario.deadline, progress, cancel: None }
+    }
+
+    fn set<C, I>(&self, batch: Batch<C, I>, mode: Mode, most: usize) -> Batch<C, I> {
+        let mut batch = batch.concurrency(most);
+        if mode == Mode::Ordered {
+            batch = batch.ordered();
+        }
+        if let Some(deadline) = self.deadline {
+            batch = batch.deadline(deadline);
+        }
+        if let Some(notes) = self.progress.clone() {
+            batch = batch.on_progress(move |p| {
+                notes.add(format!("{} {} {} {}", p.started, p.done, p.failed, p.in_flight));
+            });
+        }
+        match &self.cancel {
+            Some(cancel) => batch.cancel(cancel),
+            None => batch,
+        }
+    }
+
+    /// Cancelled when the server has seen so many requests.
+    fn until(mut self, requests: usize, site: &Arc<Site>) -> Manner {
+        let (cancel, site) = (Cancel::new(), site.clone());
+        self.cancel = Some(cancel.clone());
+        thread::spawn(move || {
+            site.wait_requests(requests);
+            cancel.cancel();
+        });
+        self
+    }
 }
 
 pub const ALL: &[Backend] = &[
@@ -62,28 +109,12 @@ fn on_tokio_threads(work: Work) -> Vec<Said> {
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// Cancels when the server has seen so many requests.
-fn cancel_at(requests: usize, site: &Arc<Site>) -> Cancel {
-    let (cancel, site) = (Cancel::new(), site.clone());
-    let theirs = cancel.clone();
-    thread::spawn(move || {
-        site.wait_requests(requests);
-        theirs.cancel();
-    });
-    cancel
+/// An item of a page.
+fn item(item: Result<serde_json::Value, Error>) -> Said {
+    Said::Result(None, item.map(|item| Value::Text(item.to_string())))
 }
 
-/// What a batch is given besides its items.
-fn set<C, I>(batch: Batch<C, I>, mode: Mode, most: usize, cancel: Option<&Cancel>) -> Batch<C, I> {
-    let batch = batch.concurrency(most);
-    let batch = if mode == Mode::Ordered { batch.ordered() } else { batch };
-    match cancel {
-        Some(cancel) => batch.cancel(cancel),
-        None => batch,
-    }
-}
-
-fn in_order(results: Vec<Result<Value, duocall::Error>>) -> Vec<Said> {
+fn in_order(results: Vec<Result<Value, Error>>) -> Vec<Said> {
     results.into_iter().map(|result| Said::Result(None, result)).collect()
 }
 
@@ -106,15 +137,10 @@ fn all_or_group(result: Result<Vec<Value>, ErrorGroup>) -> Vec<Said> {
 
 fn run_blocking(work: Work) -> Vec<Said> {
     let client = work.site.blocking(work.api);
-    blocking_op(&client, work.op, &work.site, None)
+    blocking_op(&client, work.op, &work.site, work.manner)
 }
 
-fn blocking_op(
-    client: &blocking::Client,
-    op: Op,
-    site: &Arc<Site>,
-    cancel: Option<Cancel>,
-) -> Vec<Said> {
+fn blocking_op(client: &blocking::Client, op: Op, site: &Arc<Site>, manner: Manner) -> Vec<Said> {
     match op {
         Op::Steps(steps) => {
             let done = steps.into_iter().filter_map(|step| match step {
@@ -134,23 +160,24 @@ fn blocking_op(
             calls.into_iter().map(|call| call.join().expect("no panic")).collect()
         }),
         Op::Batch(mode, most, items) => {
-            let batch = set(client.batch(items), mode, most, cancel.as_ref());
+            let batch = manner.set(client.batch(items), mode, most);
             match mode {
                 Mode::Gather => in_order(batch.gather()),
                 Mode::FailFast => all_or_group(batch.fail_fast()),
                 _ => batch.stream().map(|(i, result)| Said::Result(Some(i), result)).collect(),
             }
         }
-        Op::Cancelled(at, op) => blocking_op(client, *op, site, Some(cancel_at(at, site))),
+        Op::Pages(first, paging) => client.pages(first, paging()).map(item).collect(),
+        Op::Cancelled(at, op) => blocking_op(client, *op, site, manner.until(at, site)),
     }
 }
 
 fn run_pool(work: Work) -> Vec<Said> {
     let client = work.site.pool(work.api);
-    pool_op(&client, work.op, &work.site, None)
+    pool_op(&client, work.op, &work.site, work.manner)
 }
 
-fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, cancel: Option<Cancel>) -> Vec<Said> {
+fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, manner: Manner) -> Vec<Said> {
     match op {
         Op::Steps(steps) => {
             let done = steps.into_iter().filter_map(|step| match step {
@@ -169,22 +196,23 @@ fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, cancel: Option<Cance
             jobs.into_iter().map(|job| Said::response(job.wait())).collect()
         }
         Op::Batch(mode, most, items) => {
-            let batch = set(client.batch(items), mode, most, cancel.as_ref());
+            let batch = manner.set(client.batch(items), mode, most);
             match mode {
                 Mode::Gather => in_order(batch.gather()),
                 Mode::FailFast => all_or_group(batch.fail_fast()),
                 _ => batch.stream().map(|(i, result)| Said::Result(Some(i), result)).collect(),
             }
         }
-        Op::Cancelled(at, op) => pool_op(client, *op, site, Some(cancel_at(at, site))),
+        Op::Pages(first, paging) => client.pages(first, paging()).map(item).collect(),
+        Op::Cancelled(at, op) => pool_op(client, *op, site, manner.until(at, site)),
     }
 }
 
 async fn run_async(work: Work) -> Vec<Said> {
     let client = work.site.nonblocking(work.api);
-    let (op, cancel) = match work.op {
-        Op::Cancelled(at, op) => (*op, Some(cancel_at(at, &work.site))),
-        op => (op, None),
+    let (op, manner) = match work.op {
+        Op::Cancelled(at, op) => (*op, work.manner.until(at, &work.site)),
+        op => (op, work.manner),
     };
     match op {
         Op::Steps(steps) => {
@@ -205,7 +233,8 @@ async fn run_async(work: Work) -> Vec<Said> {
             let calls = requests.into_iter().map(|request| client.send(request));
             join_all(calls).await.into_iter().map(Said::response).collect()
         }
-        Op::Batch(mode, most, items) => async_batch(&client, mode, most, items, cancel).await,
+        Op::Batch(mode, most, items) => async_batch(&client, mode, most, items, manner).await,
+        Op::Pages(first, paging) => client.pages(first, paging()).map(item).collect().await,
         Op::Cancelled(..) => unreachable!("taken apart above"),
     }
 }
@@ -215,9 +244,9 @@ async fn async_batch(
     mode: Mode,
     most: usize,
     items: Vec<Item>,
-    cancel: Option<Cancel>,
+    manner: Manner,
 ) -> Vec<Said> {
-    let batch = set(client.batch(items), mode, most, cancel.as_ref());
+    let batch = manner.set(client.batch(items), mode, most);
     match mode {
         Mode::Gather => in_order(batch.gather().await),
         Mode::FailFast => all_or_group(batch.fail_fast().await),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use duocall::{Api, Auth};
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::backends::{Backend, Work};
+use super::backends::{Backend, Manner, Work};
 use super::outcome::Said;
 use super::run;
 use super::scenario::{Notes, Scenario, Value};
@@ -52,8 +52,8 @@ pub fn one(scenario: &Scenario, backend: &Backend) -> Vec<String> {
     let mut shown = format!("{builder:?}\n");
     match builder.build() {
         Ok(api) => {
-            let op = scenario.op.clone();
-            let said = backend.run(Work { api: api.clone(), op, site: site.clone() });
+            let (op, manner) = (scenario.op.clone(), Manner::of(scenario, &Notes::default()));
+            let said = backend.run(Work { api: api.clone(), op, site: site.clone(), manner });
             let _ = writeln!(shown, "{api:?}");
             said.iter().for_each(|said| print(said, &mut shown));
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use duocall::{Api, Retry, Timeouts};
 
-use super::backends::{self, Backend, Work};
+use super::backends::{self, Backend, Manner, Work};
 use super::canary;
 use super::mocked::plain;
 use super::outcome::Outcome;
@@ -140,7 +140,10 @@ fn one(ground: Ground, scenario: &Scenario, backend: &Backend) -> Outcome {
         _ => builder,
     };
     let said = match (scenario.setup)(builder, &notes).build() {
-        Ok(api) => backend.run(Work { api, op: scenario.op.clone(), site: site.clone() }),
+        Ok(api) => {
+            let (op, site) = (scenario.op.clone(), site.clone());
+            backend.run(Work { api, op, site, manner: Manner::of(scenario, &notes) })
+        }
         Err(error) => vec![super::outcome::Said::response(Err(error))],
     };
     let expected = scenario.expected.saw;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use duocall::{Api, ApiBuilder, Endpoint, Error, Request, Response};
+use duocall::{Api, ApiBuilder, Endpoint, Error, Paging, Request, Response};
 
 use super::site::Site;
 use crate::support::Act;
@@ -38,6 +38,10 @@ pub struct Scenario {
     pub told: Vec<&'static str>,
     /// Calls run at once: the order of what the server saw, and its connections, mean nothing.
     pub at_once: bool,
+    /// The deadline of its batch.
+    pub deadline: Option<Duration>,
+    /// The progress of its batch is noted.
+    pub progress: bool,
     pub only_bytes: bool,
     /// How many requests it took, and which, is a matter of chance.
     pub loose: bool,
@@ -72,6 +76,8 @@ pub enum Op {
     /// All at once: a thread, a task or a job for each.
     Together(Vec<Request>),
     Batch(Mode, usize, Vec<Item>),
+    /// Items of pages, as their JSON.
+    Pages(Request, fn() -> Paging),
     /// Cancelled when the server has seen so many requests.
     Cancelled(usize, Box<Op>),
 }
@@ -213,6 +219,8 @@ pub fn case(name: &'static str) -> Scenario {
         shown: Vec::new(),
         told: Vec::new(),
         at_once: false,
+        deadline: None,
+        progress: false,
         only_bytes: false,
         loose: false,
         denied: None,
@@ -277,6 +285,21 @@ impl Scenario {
     ) -> Self {
         self.op = Op::Batch(mode, concurrency, items.into_iter().map(Into::into).collect());
         self.at_once = concurrency > 1;
+        self
+    }
+
+    pub fn deadline(mut self, millis: u64) -> Self {
+        self.deadline = Some(Duration::from_millis(millis));
+        self
+    }
+
+    pub fn noting_progress(mut self) -> Self {
+        self.progress = true;
+        self
+    }
+
+    pub fn pages(mut self, first: Request, paging: fn() -> Paging) -> Self {
+        self.op = Op::Pages(first, paging);
         self
     }
 

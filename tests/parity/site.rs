@@ -1,12 +1,13 @@
 //! Where the requests of a scenario go: to a server on loopback, or into a mock.
 
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use duocall::mock::{Mock, VirtualClock};
 use duocall::{Api, blocking, nonblocking, pool};
+use socket2::{Domain, Socket, Type};
 
 use super::scenario::{Reply, Scenario, http};
 use super::{loopback, mocked};
@@ -29,7 +30,7 @@ pub struct Site {
 pub enum Place {
     Server(Server),
     Mock(Mock, VirtualClock),
-    Nowhere,
+    Nowhere(Socket),
 }
 
 impl Site {
@@ -38,8 +39,11 @@ impl Site {
             return Site { place: mocked::place(scenario), port: 8 };
         }
         if scenario.refuse {
-            let addr = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap();
-            return Site { place: Place::Nowhere, port: addr.port() };
+            // Bound, so that nobody else gets the port, and not listening.
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+            let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+            return Site { place: Place::Nowhere(socket), port };
         }
         let server = loopback::server(scenario);
         let port = server.addr().port();
@@ -60,7 +64,7 @@ impl Site {
         match &self.place {
             Place::Server(server) => server.requests(),
             Place::Mock(mock, _) => mock.requests().iter().map(mocked::seen).collect(),
-            Place::Nowhere => Vec::new(),
+            Place::Nowhere(_) => Vec::new(),
         }
     }
 
@@ -68,7 +72,7 @@ impl Site {
         match &self.place {
             Place::Server(server) => Some(server.connections()),
             Place::Mock(..) => None,
-            Place::Nowhere => Some(0),
+            Place::Nowhere(_) => Some(0),
         }
     }
 

@@ -80,6 +80,25 @@ fn batches() -> Vec<Scenario> {
                 "First 200 | ",
                 "GET /a",
             ),
+        case("a batch out of time")
+            .batch(Gather, 1, abc())
+            .deadline(400)
+            .on("/a", ok("a"))
+            .on("/b", Silence)
+            .expect(
+                "200 a | Timeout(Total)/Yes: GET http://H/b: timed out: the call | \
+                 Timeout(Total)/No: timed out: the call",
+                "First 200 | First Timeout(Total)~ | ",
+                "GET /a | GET /b~",
+            ),
+        failing(case("the progress of a batch").batch(Gather, 1, abc()))
+            .noting_progress()
+            .notes("1 0 0 1 | 1 1 0 0 | 2 1 0 1 | 2 2 1 0 | 3 2 1 1 | 3 3 1 0")
+            .expect(
+                "200 a | Status/Yes: GET http://H/b: 404 Not Found: there is no such resource | 200 c",
+                "First 200 | First 404~ | First 200~",
+                "GET /a | GET /b~ | GET /c~",
+            ),
         case("no concurrency at all").batch(Gather, 0, abc()).reply(ok("never")).expect(
             "Request/No: invalid request: batch concurrency is zero | \
              Request/No: invalid request: batch concurrency is zero | \

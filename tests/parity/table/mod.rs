@@ -4,6 +4,7 @@ mod auth;
 mod batches;
 mod bodies;
 mod faults;
+mod pages;
 mod redirects;
 mod requests;
 mod retries;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Scenario> {
         redirects::rows(),
         auth::rows(),
         batches::rows(),
+        pages::rows(),
     ]
     .concat()
 }
