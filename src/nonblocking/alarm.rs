@@ -81,7 +81,8 @@ impl Clockwork {
             *task = Some(cx.waker().clone());
         }
         drop(task);
-        if self.due > until || self.bell.rang.swap(false, SeqCst) {
+        // Again after it was set: it rings without a wake-up if its time came meanwhile.
+        while self.due > until || self.bell.rang.swap(false, SeqCst) {
             if Instant::now() >= until {
                 self.bell.rang.store(true, SeqCst);
                 return true;
@@ -162,5 +163,39 @@ impl Drop for Alarm {
                 spare.push(clockwork);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_wait_that_is_over_while_it_is_set_ends() {
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let alarms = Arc::new(Alarms::new(4));
+            for n in 0..20_000 {
+                let mut alarm = Alarm::new(&alarms, Clock::default().sit());
+                // Far first, so that the timer has to be set anew for the second.
+                let start = alarm.now();
+                let soon = start + Duration::from_nanos(n % 2_000);
+                let mut far = Some(start + Duration::from_secs(60));
+                smol::block_on(alarm.wait(|now, cx| match far.take() {
+                    Some(far) => {
+                        cx.waker().wake_by_ref();
+                        Err(Some(far))
+                    }
+                    None if now >= soon => Ok(()),
+                    None => Err(Some(soon)),
+                }));
+            }
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(30)).expect("no wait hangs");
     }
 }
