@@ -30,7 +30,10 @@ pub struct Site {
 pub enum Place {
     Server(Server),
     Mock(Mock, VirtualClock),
-    Nowhere(Socket),
+    /// A port that nobody listens on, held so that nobody else gets it.
+    Nowhere {
+        _held: Socket,
+    },
 }
 
 impl Site {
@@ -43,7 +46,7 @@ impl Site {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
             let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-            return Site { place: Place::Nowhere(socket), port };
+            return Site { place: Place::Nowhere { _held: socket }, port };
         }
         let server = loopback::server(scenario);
         let port = server.addr().port();
@@ -64,7 +67,7 @@ impl Site {
         match &self.place {
             Place::Server(server) => server.requests(),
             Place::Mock(mock, _) => mock.requests().iter().map(mocked::seen).collect(),
-            Place::Nowhere(_) => Vec::new(),
+            Place::Nowhere { .. } => Vec::new(),
         }
     }
 
@@ -72,7 +75,7 @@ impl Site {
         match &self.place {
             Place::Server(server) => Some(server.connections()),
             Place::Mock(..) => None,
-            Place::Nowhere(_) => Some(0),
+            Place::Nowhere { .. } => Some(0),
         }
     }
 
