@@ -3,6 +3,7 @@
 mod auth;
 mod batches;
 mod bodies;
+mod cookies;
 mod faults;
 mod redirects;
 mod requests;
@@ -18,6 +19,7 @@ pub fn all() -> Vec<Scenario> {
         retries::rows(),
         redirects::rows(),
         auth::rows(),
+        cookies::rows(),
         batches::rows(),
     ]
     .concat()
