@@ -12,6 +12,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod coding;
+pub(crate) mod cookies;
 pub(crate) mod credentials;
 pub(crate) mod gate;
 pub(crate) mod inbox;
@@ -38,6 +39,7 @@ use crate::response::Response;
 use crate::sync::lock;
 use crate::timeline::{Record, Timeline};
 use crate::trace::{Attempt, Cause};
+use crate::trace_log::Spans;
 use crate::transport::{Exchange, Failure};
 use crate::url::Url;
 
@@ -131,6 +133,7 @@ pub(crate) struct Call {
     history: Vec<Url>,
     trace: Vec<Attempt>,
     record: Option<Box<Record>>,
+    spans: Spans,
 }
 
 impl Call {
@@ -169,12 +172,16 @@ impl Call {
             history: Vec::new(),
             trace: Vec::new(),
             record,
+            spans: Spans::none(),
         }
     }
 
     pub(crate) fn begin(&mut self, now: Instant) -> Step {
         match self.prepare() {
-            Ok(hop) => self.hop = Some(hop),
+            Ok(hop) => {
+                self.spans.begin(&hop.method, &hop.url);
+                self.hop = Some(hop);
+            }
             Err(mistake) => return self.fail(mistake.into(), now),
         }
         lock(&self.api.shared().budget).count_call(now);
@@ -289,6 +296,8 @@ impl Call {
         }
         match outgoing::build(&self.api, &self.request, self.hop(), auth, exchange) {
             Ok(outgoing) => {
+                let hop = self.hop.as_ref().expect("set when the call began");
+                self.spans.sends(&hop.method, &hop.url, self.trace.len());
                 let cause = self.cause;
                 self.note(|record| record.sent(cause, now));
                 Step::Send(Box::new(outgoing))
@@ -312,6 +321,7 @@ impl Call {
         };
         let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
         self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
+        self.spans.met(&attempt);
         self.trace.push(attempt);
         match result {
             Ok(reply) => {
@@ -342,6 +352,10 @@ impl Call {
     }
 
     fn answered(&mut self, reply: Reply, now: Instant) -> Step {
+        let wall = self.api.clock().wall();
+        if let Some(jar) = self.api.jar() {
+            jar.take(&self.hop().url, &reply.headers, wall);
+        }
         let redirected =
             match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
                 Ok(next) => next,
@@ -367,7 +381,6 @@ impl Call {
             self.cause = Cause::Refresh;
             return Step::Refresh(self.api.credentials().refresh(self.generation));
         }
-        let wall = self.api.clock().wall();
         let asked = wait::asked(&reply.headers, wall);
         if let Some(permit) = &self.permit {
             match (reply.status.as_u16(), asked) {
@@ -425,6 +438,7 @@ impl Call {
         self.cause = Cause::Retry;
         self.resent = false;
         self.since = now;
+        self.spans.waits(wait);
         Step::Sleep(now + wait)
     }
 
@@ -461,6 +475,7 @@ impl Call {
         }
         let outcome = result.as_ref().map(Response::status).map_err(Error::kind);
         self.note(|record| record.ended(outcome, now));
+        self.spans.end(result.as_ref().map(Response::status));
         let took = now.saturating_duration_since(self.began);
         let trace = std::mem::take(&mut self.trace);
         Step::Done(result.map_err(|error| error.after(trace, took)))

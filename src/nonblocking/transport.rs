@@ -17,6 +17,7 @@ use crate::transport::{Exchange, Failure};
 /// It follows no redirect, decodes no body, takes no status for an error and
 /// reads no environment. The caller keeps the limits of time, by dropping the
 /// future; the transport only tells the exchange which phase it is in.
+/// [`transport`](crate::transport) tells what is expected of one.
 ///
 /// A closure of this shape is a transport:
 ///
@@ -81,7 +82,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn own(api: &Api) -> Kind {
+    pub(crate) fn own(api: &Api) -> Kind {
         Kind::Own(Http1::new(api))
     }
 
@@ -89,7 +90,7 @@ impl Kind {
         Kind::Other(Box::new(transport))
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         request: Request<Body>,
         exchange: &Arc<Exchange>,
