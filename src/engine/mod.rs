@@ -455,6 +455,10 @@ impl Call {
 
     fn end_with(&mut self, result: Result<Response, Error>, now: Instant) -> Step {
         self.waiting = None;
+        if result.is_err() || !self.request.opens {
+            // Before the seat: a virtual clock would let those at the gate wait in vain.
+            self.permit = None;
+        }
         let outcome = result.as_ref().map(Response::status).map_err(Error::kind);
         self.note(|record| record.ended(outcome, now));
         let took = now.saturating_duration_since(self.began);

@@ -51,6 +51,8 @@ struct State {
 /// A call at the clock: busy, or waiting for a time, a wake-up, or both.
 enum Waiting {
     Busy,
+    /// Busy, and woken since it looked: it has to look again before it waits.
+    Nudged,
     For(Option<Instant>, Waker),
 }
 
@@ -96,7 +98,7 @@ impl Inner {
         let mut first = None;
         for seat in state.seats.values() {
             match seat {
-                Waiting::Busy => return,
+                Waiting::Busy | Waiting::Nudged => return,
                 Waiting::For(Some(at), _) => {
                     first = Some(first.map_or(*at, |f: Instant| f.min(*at)))
                 }
@@ -118,9 +120,9 @@ impl Inner {
         due.into_iter().for_each(Waker::wake);
     }
 
-    fn set(&self, seat: u64, waiting: Waiting) {
+    fn change(&self, seat: u64, to: impl FnOnce(&Waiting) -> Waiting) {
         if let Some(place) = lock(&self.state).seats.get_mut(&seat) {
-            *place = waiting;
+            *place = to(place);
         }
     }
 }
@@ -148,12 +150,15 @@ impl Time for Inner {
     }
 
     fn wait(&self, seat: u64, until: Option<Instant>, waker: &Waker) {
-        self.set(seat, Waiting::For(until, waker.clone()));
+        self.change(seat, |now| match now {
+            Waiting::Nudged => Waiting::Busy,
+            _ => Waiting::For(until, waker.clone()),
+        });
         self.settle();
     }
 
     fn busy(&self, seat: u64) {
-        self.set(seat, Waiting::Busy);
+        self.change(seat, |_| Waiting::Busy);
     }
 
     fn waker(self: Arc<Self>, seat: u64, inner: &Waker) -> Waker {
@@ -170,7 +175,10 @@ struct Nudge {
 
 impl Wake for Nudge {
     fn wake(self: Arc<Self>) {
-        self.time.busy(self.seat);
+        self.time.change(self.seat, |now| match now {
+            Waiting::For(..) => Waiting::Busy,
+            _ => Waiting::Nudged,
+        });
         self.inner.wake_by_ref();
     }
 }
@@ -178,5 +186,27 @@ impl Wake for Nudge {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VirtualClock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_does_not_pass_for_one_who_was_woken_while_busy() {
+        let clock = VirtualClock::new();
+        let time = clock.0.clone();
+        let seat = time.sit();
+        let far = Some(time.now() + Duration::from_secs(60));
+        let waker = time.clone().waker(seat, Waker::noop());
+        // It has looked, and is about to wait, when what it looked at changes.
+        waker.wake_by_ref();
+        time.wait(seat, far, Waker::noop());
+        assert_eq!(clock.elapsed(), Duration::ZERO);
+        // It has looked again, and nothing happened since.
+        time.busy(seat);
+        time.wait(seat, far, Waker::noop());
+        assert_eq!(clock.elapsed(), Duration::from_secs(60));
     }
 }
