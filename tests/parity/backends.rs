@@ -174,7 +174,7 @@ fn blocking_op(client: &blocking::Client, op: Op, site: &Arc<Site>, manner: Mann
                 _ => batch.stream().map(|(i, result)| Said::Result(Some(i), result)).collect(),
             }
         }
-        Op::Pages(first, paging) => client.pages(first, paging()).map(item).collect(),
+        Op::Pages(first, paging) => client.pages(*first, paging()).map(item).collect(),
         Op::Cancelled(at, op) => blocking_op(client, *op, site, manner.until(at, site)),
     }
 }
@@ -210,7 +210,7 @@ fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, manner: Manner) -> V
                 _ => batch.stream().map(|(i, result)| Said::Result(Some(i), result)).collect(),
             }
         }
-        Op::Pages(first, paging) => client.pages(first, paging()).map(item).collect(),
+        Op::Pages(first, paging) => client.pages(*first, paging()).map(item).collect(),
         Op::Cancelled(at, op) => pool_op(client, *op, site, manner.until(at, site)),
     }
 }
@@ -245,7 +245,7 @@ async fn async_op(client: nonblocking::Client, work: Work) -> Vec<Said> {
             join_all(calls).await.into_iter().map(Said::response).collect()
         }
         Op::Batch(mode, most, items) => async_batch(&client, mode, most, items, manner).await,
-        Op::Pages(first, paging) => client.pages(first, paging()).map(item).collect().await,
+        Op::Pages(first, paging) => client.pages(*first, paging()).map(item).collect().await,
         Op::Cancelled(..) => unreachable!("taken apart above"),
     }
 }

@@ -77,7 +77,7 @@ pub enum Op {
     Together(Vec<Request>),
     Batch(Mode, usize, Vec<Item>),
     /// Items of pages, as their JSON.
-    Pages(Request, fn() -> Paging),
+    Pages(Box<Request>, fn() -> Paging),
     /// Cancelled when the server has seen so many requests.
     Cancelled(usize, Box<Op>),
 }
@@ -299,7 +299,7 @@ impl Scenario {
     }
 
     pub fn pages(mut self, first: Request, paging: fn() -> Paging) -> Self {
-        self.op = Op::Pages(first, paging);
+        self.op = Op::Pages(Box::new(first), paging);
         self
     }
 
