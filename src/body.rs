@@ -233,6 +233,10 @@ impl<R> Source<R> {
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted) => return Err(error),
+            // Of a reader around one of ours.
+            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Failure>()) => {
+                return Err(error);
+            }
             Err(error) => return Err(broken("it could not be read").caused_by(error).into()),
         };
         match &mut self.left {

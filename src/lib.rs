@@ -41,6 +41,7 @@
 //! | `pool` | | [`pool::Client`]: worker threads over `blocking`; implies it |
 //! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
 //! | `gzip` | yes | gzip and deflate are asked for and decoded |
+//! | `surf` | | [`surf`]: our transport under surf, and surf's middleware under our calls; implies `async` |
 //! | `mock` | | [`mock`]: scripted answers, virtual time, record and replay |
 //!
 //! Features only add: turning one on changes nothing about another.
@@ -125,6 +126,9 @@ pub mod pool;
 mod request;
 mod resolve;
 mod response;
+#[cfg(feature = "surf")]
+#[cfg_attr(docsrs, doc(cfg(feature = "surf")))]
+pub mod surf;
 mod sync;
 pub mod timeline;
 mod tls;

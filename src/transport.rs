@@ -299,6 +299,13 @@ impl Exchange {
         self.reused.load(Relaxed)
     }
 
+    /// Forgets what was assumed of the way, before it began.
+    #[cfg(feature = "surf")]
+    pub(crate) fn restart(&self) {
+        self.written.store(0, Relaxed);
+        self.enter(Phase::Resolve);
+    }
+
     pub(crate) fn untouched(&self) -> bool {
         self.read.load(Relaxed) == 0
     }

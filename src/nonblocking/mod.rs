@@ -44,7 +44,7 @@ use crate::paging::Paging;
 use crate::request::Request;
 use crate::response::Response;
 use alarm::Alarms;
-use transport::Kind;
+pub(crate) use transport::Kind;
 
 /// Calls an API from a task.
 ///
@@ -72,6 +72,33 @@ impl Client {
     /// A client on a transport of your own.
     pub fn with_transport(api: Api, transport: impl Transport) -> Client {
         Client::on(api, Kind::other(transport))
+    }
+
+    /// A client on a surf client, whose middleware sees every attempt.
+    ///
+    /// Retries, limits, redirects and credentials stay duocall's, around the middleware. Let the
+    /// surf client run on [`surf::HttpClient`](crate::surf::HttpClient): then statuses and headers
+    /// that surf has no types for arrive, a dropped call leaves nothing behind, and the trace of a
+    /// call knows how far each attempt came. On surf's own transports none of this holds.
+    ///
+    /// A header of a request must be ASCII. surf's `base_url` and default headers are not used: an
+    /// [`Api`] has its own.
+    ///
+    /// ```
+    /// use duocall::nonblocking::Client;
+    /// use duocall::surf::HttpClient;
+    /// # use duocall::{Api, Error};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let api = Api::new("https://api.example.com/v2/")?;
+    /// let surf = surf::Client::with_http_client(HttpClient::for_api(&api));
+    /// let client = Client::with_surf(api, surf); // .with(middleware) goes to `surf` before
+    /// # drop(client); Ok(()) }
+    /// ```
+    #[cfg(feature = "surf")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "surf")))]
+    pub fn with_surf(api: Api, client: ::surf::Client) -> Client {
+        Client::with_transport(api, crate::surf::Under::new(client))
     }
 
     fn on(api: Api, transport: Kind) -> Client {

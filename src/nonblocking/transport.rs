@@ -81,7 +81,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn own(api: &Api) -> Kind {
+    pub(crate) fn own(api: &Api) -> Kind {
         Kind::Own(Http1::new(api))
     }
 
@@ -89,7 +89,7 @@ impl Kind {
         Kind::Other(Box::new(transport))
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         request: Request<Body>,
         exchange: &Arc<Exchange>,

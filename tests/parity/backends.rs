@@ -86,6 +86,13 @@ pub const ALL: &[Backend] = &[
         name: "async, bare block_on",
         run: |work| futures_lite::future::block_on(run_async(work)),
     },
+    Backend {
+        name: "async over surf",
+        run: |work| {
+            let client = work.site.surf(work.api.clone());
+            smol::block_on(async_op(client, work))
+        },
+    },
 ];
 
 impl Backend {
@@ -209,7 +216,11 @@ fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, manner: Manner) -> V
 }
 
 async fn run_async(work: Work) -> Vec<Said> {
-    let client = work.site.nonblocking(work.api);
+    let client = work.site.nonblocking(work.api.clone());
+    async_op(client, work).await
+}
+
+async fn async_op(client: nonblocking::Client, work: Work) -> Vec<Said> {
     let (op, manner) = match work.op {
         Op::Cancelled(at, op) => (*op, work.manner.until(at, &work.site)),
         op => (op, work.manner),

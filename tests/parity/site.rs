@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use duocall::mock::{Mock, VirtualClock};
+use duocall::surf::HttpClient;
 use duocall::{Api, blocking, nonblocking, pool};
 use socket2::{Domain, Socket, Type};
 
@@ -112,6 +113,16 @@ impl Site {
         match &self.place {
             Place::Mock(mock, _) => nonblocking::Client::with_transport(api, mock.clone()),
             _ => nonblocking::Client::new(api),
+        }
+    }
+
+    pub fn surf(&self, api: Api) -> nonblocking::Client {
+        match &self.place {
+            Place::Mock(mock, _) => nonblocking::Client::with_transport(api, mock.clone()),
+            _ => {
+                let surf = surf::Client::with_http_client(HttpClient::for_api(&api));
+                nonblocking::Client::with_surf(api, surf)
+            }
         }
     }
 }
