@@ -1,4 +1,33 @@
-//! What passes between the engine and a transport.
+//! What passes between the engine and a transport, and how to write one of your own.
+//!
+//! A transport is anything that implements `Transport` of `blocking` or of `nonblocking`; a closure of
+//! the right shape does. It moves one request and its response and decides nothing: no redirect, no
+//! decoding, no retry, no cookie, no environment variable, no status that is an error. The request
+//! comes with all its headers (`Content-Length` among them, where the length is known) and an absolute
+//! URL; the transport adds `Host`, and frames a body without a length in chunks.
+//!
+//! What it owes besides is told to the [`Exchange`] and in a [`Failure`]:
+//!
+//! - **Phases.** [`enter`](Exchange::enter) begins one, and its limit of time: `Resolve`, `Connect` and
+//!   `Tls` for a new connection, `Send` with the first byte of the request, `Head` when the last is
+//!   gone. `Body` is entered by the engine. One that cannot tell enters `Head` at the start.
+//! - **Limits of time.** An async transport keeps none: it is dropped when the time has come. A blocking
+//!   one must not wait for longer than [`remaining`](Exchange::remaining), in `send` and in each read,
+//!   and gives [`timed_out`](Exchange::timed_out) if it did.
+//! - **Cancellation.** A dropped future is cancelled. A blocking transport is told by
+//!   [`on_cancel`](Exchange::on_cancel), and should stop waiting then.
+//! - **Bytes.** [`wrote`](Exchange::wrote) and [`received`](Exchange::received) count them, those of the
+//!   heads included. From that follows [`Sent`], and from `Sent` whether a request that is not
+//!   idempotent may be sent again. One that cannot count says `wrote(1)` before it begins and
+//!   `received(1)` with the head, and [`Failure::sent`] where it knows better.
+//! - **Reuse.** [`set_reused`](Exchange::set_reused) says that the connection has served before: if it
+//!   dies before a byte of the response, the request is sent again at no charge. In doubt, never.
+//! - **Completeness.** A body that ends early is an error of kind [`Truncated`](ErrorKind::Truncated). A
+//!   connection serves again only after a body that was read to its proven end; not after a dropped
+//!   call, and not after a dropped body.
+//! - **Silence.** What a failure says and causes shows in errors and logs: no URL with its query, no header.
+//!
+//! The package `examples/reqwest_transport` puts reqwest under both clients, with all of this.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

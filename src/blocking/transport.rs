@@ -28,6 +28,7 @@ pub type Reader = Box<dyn Read + Send>;
 /// reads no environment. The exchange says how long each phase may take, and
 /// tells by [`on_cancel`](Exchange::on_cancel) when nobody waits any more: what
 /// blocks has to end then.
+/// [`transport`](crate::transport) tells what is expected of one.
 ///
 /// A closure of this shape is a transport:
 ///

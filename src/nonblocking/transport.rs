@@ -17,6 +17,7 @@ use crate::transport::{Exchange, Failure};
 /// It follows no redirect, decodes no body, takes no status for an error and
 /// reads no environment. The caller keeps the limits of time, by dropping the
 /// future; the transport only tells the exchange which phase it is in.
+/// [`transport`](crate::transport) tells what is expected of one.
 ///
 /// A closure of this shape is a transport:
 ///
