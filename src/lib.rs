@@ -42,9 +42,24 @@
 //! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
 //! | `gzip` | yes | gzip and deflate are asked for and decoded |
 //! | `surf` | | [`surf`]: our transport under surf, and surf's middleware under our calls; implies `async` |
+//! | `tracing` | | spans and events of every call, see [below](#spans-and-events) |
 //! | `mock` | | [`mock`]: scripted answers, virtual time, record and replay |
 //!
 //! Features only add: turning one on changes nothing about another.
+//!
+//! # Spans and events
+//!
+//! With the feature `tracing`, each call is a span of the crate `tracing` (target `duocall`, level
+//! *info*), a child of the span that its caller is in where the call runs, and each request that goes
+//! out for it is a span below. Their fields follow the OpenTelemetry conventions for HTTP clients:
+//! `http.request.method`, `url.full`, `server.address`, `server.port`, `http.response.status_code`,
+//! `error.type` (a status from 400 on, or the [`ErrorKind`]), `http.request.resend_count`; with
+//! `otel.name`, `otel.kind` and `otel.status_code` for the bridge to it. Events of level *debug* tell
+//! the end of a request, and a wait before another. Values of the query are hidden, headers and bodies
+//! are not shown, and nothing else is.
+//!
+//! A call in a pool's worker, or of an async batch's stream, has no caller's span. To have all of it in
+//! the facade `log`, turn on the feature `log` of the crate `tracing` in your own program.
 //!
 //! # Implementation
 //!
@@ -77,9 +92,9 @@
 //!   count of `duocall-resolve` threads.
 //! - No connection is used again after a response that was not proven complete.
 //! - No secret is part of a text: `Debug` and `Display` of every type leave it out.
-//! - No log is written by duocall. ureq writes to the facade `log`, at the level *trace* every byte it
-//!   sends; queries and credentials are therefore kept from it and put in by our connection. (On an agent
-//!   of your own, [`blocking::Client::with_agent`], they are not.)
+//! - No log is written by duocall, but by the feature `tracing`. ureq writes to the facade `log`, at the
+//!   level *trace* every byte it sends; queries and credentials are therefore kept from it and put in by
+//!   our connection. (On an agent of your own, [`blocking::Client::with_agent`], they are not.)
 //! - No unsafe code: `#![forbid(unsafe_code)]`. No build script.
 
 #![forbid(unsafe_code)]
@@ -133,6 +148,7 @@ mod sync;
 pub mod timeline;
 mod tls;
 mod trace;
+mod trace_log;
 pub mod transport;
 mod url;
 

@@ -38,6 +38,7 @@ use crate::response::Response;
 use crate::sync::lock;
 use crate::timeline::{Record, Timeline};
 use crate::trace::{Attempt, Cause};
+use crate::trace_log::Spans;
 use crate::transport::{Exchange, Failure};
 use crate::url::Url;
 
@@ -131,6 +132,7 @@ pub(crate) struct Call {
     history: Vec<Url>,
     trace: Vec<Attempt>,
     record: Option<Box<Record>>,
+    spans: Spans,
 }
 
 impl Call {
@@ -169,12 +171,16 @@ impl Call {
             history: Vec::new(),
             trace: Vec::new(),
             record,
+            spans: Spans::none(),
         }
     }
 
     pub(crate) fn begin(&mut self, now: Instant) -> Step {
         match self.prepare() {
-            Ok(hop) => self.hop = Some(hop),
+            Ok(hop) => {
+                self.spans.begin(&hop.method, &hop.url);
+                self.hop = Some(hop);
+            }
             Err(mistake) => return self.fail(mistake.into(), now),
         }
         lock(&self.api.shared().budget).count_call(now);
@@ -289,6 +295,8 @@ impl Call {
         }
         match outgoing::build(&self.api, &self.request, self.hop(), auth, exchange) {
             Ok(outgoing) => {
+                let hop = self.hop.as_ref().expect("set when the call began");
+                self.spans.sends(&hop.method, &hop.url, self.trace.len());
                 let cause = self.cause;
                 self.note(|record| record.sent(cause, now));
                 Step::Send(Box::new(outgoing))
@@ -312,6 +320,7 @@ impl Call {
         };
         let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
         self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
+        self.spans.met(&attempt);
         self.trace.push(attempt);
         match result {
             Ok(reply) => {
@@ -425,6 +434,7 @@ impl Call {
         self.cause = Cause::Retry;
         self.resent = false;
         self.since = now;
+        self.spans.waits(wait);
         Step::Sleep(now + wait)
     }
 
@@ -461,6 +471,7 @@ impl Call {
         }
         let outcome = result.as_ref().map(Response::status).map_err(Error::kind);
         self.note(|record| record.ended(outcome, now));
+        self.spans.end(result.as_ref().map(Response::status));
         let took = now.saturating_duration_since(self.began);
         let trace = std::mem::take(&mut self.trace);
         Step::Done(result.map_err(|error| error.after(trace, took)))
