@@ -9,6 +9,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::auth::{Auth, Kind};
 use crate::clock::Clock;
 use crate::engine::budget::Budget;
+use crate::engine::cookies::Jar;
 use crate::engine::credentials::Credentials;
 use crate::engine::gate::{Gate, Gates, LocalGate};
 use crate::error::{Error, Mistake};
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) budget: Mutex<Budget>,
     calls: AtomicU64,
     seed: u64,
+    jar: Option<Jar>,
 }
 
 struct Settings {
@@ -108,6 +110,7 @@ impl Api {
             auth: Auth::none(),
             rate: None,
             gate: None,
+            jar: None,
             mistake,
         }
     }
@@ -171,6 +174,10 @@ impl Api {
         &self.0.shared
     }
 
+    pub(crate) fn jar(&self) -> Option<&Jar> {
+        self.0.shared.jar.as_ref()
+    }
+
     pub(crate) fn canary(&self) -> Option<Arc<str>> {
         self.0.credentials.current().0.canary().map(Arc::from)
     }
@@ -228,6 +235,7 @@ pub struct ApiBuilder {
     auth: Auth,
     rate: Option<Rate>,
     gate: Option<Arc<dyn Gate>>,
+    jar: Option<Jar>,
     mistake: Option<Mistake>,
 }
 
@@ -321,6 +329,19 @@ impl ApiBuilder {
         self
     }
 
+    /// Keeps the cookies that responses set, redirects' too, and sends them where they belong
+    /// (RFC 6265): to the host that set them or, where it says so, those below; never to a public
+    /// suffix as a whole. They are shared by all clones of the API, and gone with the last. A
+    /// `Cookie` header of a request or of the API takes their place. Defaults to false.
+    ///
+    /// What is a public suffix says the crate `psl` as it was compiled: keep it up to date.
+    #[cfg(feature = "cookies")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cookies")))]
+    pub fn cookies(mut self, on: bool) -> Self {
+        self.jar = on.then(Jar::default);
+        self
+    }
+
     /// The time that policies, waits and limits follow. Defaults to the system's.
     #[cfg(feature = "mock")]
     #[cfg_attr(docsrs, doc(cfg(feature = "mock")))]
@@ -368,6 +389,7 @@ impl ApiBuilder {
             budget: Mutex::default(),
             calls: AtomicU64::new(0),
             seed: self.settings.retry.seed.unwrap_or_else(|| fastrand::u64(..)),
+            jar: self.jar,
         };
         let credentials = Arc::new(Credentials::new(self.auth));
         let settings = self.settings;

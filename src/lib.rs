@@ -41,6 +41,7 @@
 //! | `pool` | | [`pool::Client`]: worker threads over `blocking`; implies it |
 //! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
 //! | `gzip` | yes | gzip and deflate are asked for and decoded |
+//! | `cookies` | | [`ApiBuilder::cookies`]: what responses set is sent again, by the public suffix list |
 //! | `surf` | | [`surf`]: our transport under surf, and surf's middleware under our calls; implies `async` |
 //! | `tracing` | | spans and events of every call, see [below](#spans-and-events) |
 //! | `mock` | | [`mock`]: scripted answers, virtual time, record and replay |

@@ -12,6 +12,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod coding;
+pub(crate) mod cookies;
 pub(crate) mod credentials;
 pub(crate) mod gate;
 pub(crate) mod inbox;
@@ -351,6 +352,10 @@ impl Call {
     }
 
     fn answered(&mut self, reply: Reply, now: Instant) -> Step {
+        let wall = self.api.clock().wall();
+        if let Some(jar) = self.api.jar() {
+            jar.take(&self.hop().url, &reply.headers, wall);
+        }
         let redirected =
             match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
                 Ok(next) => next,
@@ -376,7 +381,6 @@ impl Call {
             self.cause = Cause::Refresh;
             return Step::Refresh(self.api.credentials().refresh(self.generation));
         }
-        let wall = self.api.clock().wall();
         let asked = wait::asked(&reply.headers, wall);
         if let Some(permit) = &self.permit {
             match (reply.status.as_u16(), asked) {

@@ -68,6 +68,10 @@ pub(super) fn build(
         }
         _ => {}
     }
+    if let Some(jar) = api.jar().filter(|_| !headers.contains_key(header::COOKIE)) {
+        let cookies = jar.give(&hop.url, api.clock().wall());
+        headers.extend(cookies.map(|cookies| (header::COOKIE, cookies)));
+    }
     let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
     let codings = complete(&mut headers, &hop.method, &body);
     let mut out = http::Request::new(body);

@@ -3,6 +3,7 @@
 mod auth;
 mod batches;
 mod bodies;
+mod cookies;
 mod faults;
 mod pages;
 mod redirects;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Scenario> {
         retries::rows(),
         redirects::rows(),
         auth::rows(),
+        cookies::rows(),
         batches::rows(),
         pages::rows(),
     ]
