@@ -242,7 +242,7 @@ fn middleware_sees_every_attempt_of_ours() {
     let client = Client::with_surf(api, surf);
     smol::block_on(async {
         let response = client.send(Request::get("x")).await.unwrap();
-        assert_eq!((response.status().as_u16(), response.bytes().as_ref()), (200, &b"yes"[..]));
+        assert_eq!((response.status().as_u16(), response.bytes()), (200, &b"yes"[..]));
         assert_eq!(response.header("x-change"), Some("changed"));
         assert!(response.attempts().len() >= 3);
         let error = client.send(Request::get("x").retry(Retry::none())).await.unwrap_err();
