@@ -217,6 +217,7 @@ impl fmt::Debug for Api {
             .field("timeouts", &settings.timeouts)
             .field("gate", &self.0.gates)
             .field("max_body", &settings.max_body)
+            .field("tls", &settings.tls)
             .finish_non_exhaustive()
     }
 }

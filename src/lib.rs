@@ -40,6 +40,7 @@
 //! | `async` | | [`nonblocking::Client`]: hyper's HTTP/1.1 over async-io sockets, on any executor |
 //! | `pool` | | [`pool::Client`]: worker threads over `blocking`; implies it |
 //! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
+//! | `platform-verifier` | | `Tls::platform_verifier`: trust whom the operating system trusts; implies `tls` |
 //! | `gzip` | yes | gzip and deflate are asked for and decoded |
 //! | `mock` | | [`mock`]: scripted answers, virtual time, record and replay |
 //!
@@ -66,7 +67,8 @@
 //!
 //! ## What is never done
 //!
-//! - No environment variable is obeyed: none for proxies, none for certificates. [`Secret::from_env`]
+//! - No environment variable is obeyed: none for proxies, none for certificates (with the feature
+//!   `platform-verifier`, `Tls::platform_verifier` obeys two that it names). [`Secret::from_env`]
 //!   reads the one you name. (Crates underneath read three kinds of their own: ureq looks at the proxy
 //!   variables when a client is made, and what it finds is thrown away; `blocking` reads
 //!   `BLOCKING_MAX_THREADS`; smol reads `SMOL_THREADS` when the first stream is started.)
@@ -144,7 +146,10 @@ pub use policy::{Rate, Retry, Timeouts};
 pub use request::Request;
 pub use response::Response;
 pub use timeline::Timeline;
-pub use tls::Tls;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use tls::TlsVersion;
+pub use tls::{Tls, TlsFault};
 pub use trace::{Attempt, Cause};
 
 pub use http;

@@ -119,7 +119,7 @@ impl Connector for Connect {
         };
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Connection { wire, buffers, fresh: true, broken: None }))
+        Ok(Some(Connection { wire, buffers, fresh: true }))
     }
 }
 
@@ -150,6 +150,9 @@ pub(super) struct Socket {
     stream: Arc<TcpStream>,
     read_limit: Option<Duration>,
     write_limit: Option<Duration>,
+    /// The write that failed. The server may have answered, or said why, before it
+    /// hung up, so that is looked for first.
+    broken: Option<io::Error>,
 }
 
 impl Socket {
@@ -167,13 +170,17 @@ impl Socket {
         }
         connected?;
         stream.set_nodelay(true)?;
-        let socket = Socket { stream, read_limit: None, write_limit: None };
+        let socket = Socket { stream, read_limit: None, write_limit: None, broken: None };
         socket.hang_up_on_cancel();
         Ok(socket)
     }
 
     pub(super) fn hang_up_on_cancel(&self) {
         current::on_cancel(|| Target::Stream(self.stream.clone()));
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// Open, and with nothing to read.
@@ -214,35 +221,59 @@ fn timed(mut io: impl FnMut(Duration) -> io::Result<usize>) -> io::Result<usize>
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        timed(|left| {
+        let read = timed(|left| {
             if !will_do(self.read_limit, left) {
                 self.stream.set_read_timeout(Some(left))?;
                 self.read_limit = Some(left);
             }
             (&*self.stream).read(buffer)
-        })
+        });
+        // Of a reset the system tells but once, and then of an end.
+        let ended = match &read {
+            Ok(bytes) => *bytes == 0 && !buffer.is_empty(),
+            Err(error) => is_gone(error),
+        };
+        self.broken.take_if(|_| ended).map_or(read, Err)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        timed(|left| {
+        if self.broken.is_some() {
+            return Ok(bytes.len());
+        }
+        let written = timed(|left| {
             if !will_do(self.write_limit, left) {
                 self.stream.set_write_timeout(Some(left))?;
                 self.write_limit = Some(left);
             }
             (&*self.stream).write(bytes)
-        })
-        .inspect(|written| {
-            // Part of a request has left even where the rest fails. A handshake is no part of it.
-            let exchange = current::exchange().filter(|exchange| exchange.phase() >= Phase::Send);
-            exchange.inspect(|exchange| exchange.wrote(*written));
-        })
+        });
+        match written {
+            Ok(bytes) => {
+                // Part of a request has left even where the rest fails. A handshake is no part of it.
+                let exchange =
+                    current::exchange().filter(|exchange| exchange.phase() >= Phase::Send);
+                exchange.inspect(|exchange| exchange.wrote(bytes));
+                Ok(bytes)
+            }
+            // They count as written: the next read tells what became of it.
+            Err(error) if is_gone(&error) => {
+                self.broken = Some(error);
+                Ok(bytes.len())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The peer has closed the connection, or reset it.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
 }
 
 /// What ureq keeps: the bytes on their way in and out, and the wire.
@@ -251,9 +282,6 @@ pub(super) struct Connection {
     buffers: LazyBuffers,
     /// Made for the exchange at hand, and not taken from the pool.
     fresh: bool,
-    /// The write that failed. The server may have answered before it hung up, so
-    /// the answer is looked for first.
-    broken: Option<io::Error>,
 }
 
 impl Connection {
@@ -278,7 +306,7 @@ impl Transport for Connection {
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
         let exchange = exchange()?;
         self.begin(&exchange);
-        if amount == 0 || self.broken.is_some() {
+        if amount == 0 {
             return Ok(());
         }
         let mut output = Cow::from(&self.buffers.output()[..amount]);
@@ -288,14 +316,7 @@ impl Transport for Connection {
             output = unsaid.said(&output).ok_or_else(incomplete)?.into();
         }
         let written = self.wire.write_all(&output).and_then(|()| self.wire.flush());
-        match written {
-            Ok(()) => {}
-            Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
-                self.broken = Some(error);
-            }
-            Err(error) => return Err(other(Failure::from_io(error, Phase::Send))),
-        }
-        Ok(())
+        written.map_err(|error| other(Failure::from_io(error, Phase::Send)))
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
@@ -310,10 +331,9 @@ impl Transport for Connection {
                 exchange.received(amount);
                 Ok(amount > 0)
             }
-            // As a failure of ours it is not taken for the end of a body. Of a
-            // reset the system tells but once, and then of an end.
+            // As a failure of ours it is not taken for the end of a body.
             ended => {
-                let error = self.broken.take().or(ended.err()).unwrap_or(UnexpectedEof.into());
+                let error = ended.err().unwrap_or(UnexpectedEof.into());
                 Err(other(Failure::from_io(error, exchange.phase())))
             }
         }
@@ -322,7 +342,7 @@ impl Transport for Connection {
     /// ureq asks before it puts a connection away and again before it reuses it;
     /// the second time tells all that the first would.
     fn is_open(&mut self) -> bool {
-        if self.broken.is_some() {
+        if self.wire.socket().is_broken() {
             return false;
         }
         let taken_out = current::exchange().is_none_or(|exchange| exchange.untouched());

@@ -17,6 +17,7 @@ use super::socket::{Connect, Resolve};
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
+use crate::tls::TlsFault;
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
 /// The body of a response as a blocking transport gives it: raw, undecoded.
@@ -222,7 +223,7 @@ fn failure(error: Error, exchange: &Exchange) -> Failure {
             Failure::new(ErrorKind::Connect, "no connection").caused_by(error)
         }
         Error::TlsRequired | Error::Tls(_) => {
-            Failure::new(ErrorKind::Tls, "this build has no TLS").sent(Sent::No).lasting()
+            Failure::tls(TlsFault::Other, "this build has no TLS").sent(Sent::No)
         }
         Error::LargeResponseHeader(..) => too_large().caused_by(error),
         Error::Protocol(_) if too_many_fields(&error) => too_large().caused_by(error),

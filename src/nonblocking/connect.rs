@@ -17,8 +17,13 @@ use crate::resolve;
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
 
-/// A connected stream, plain or under TLS.
-pub(super) enum Wire {
+/// A connected stream, and the count of what goes over it: bytes of HTTP, not of TLS.
+pub(super) struct Wire {
+    layer: Layer,
+    link: Arc<Link>,
+}
+
+enum Layer {
     Plain(Socket),
     #[cfg(feature = "tls")]
     Tls(Box<futures_rustls::client::TlsStream<Socket>>),
@@ -36,11 +41,13 @@ pub(super) async fn connect(
     let addrs = resolved(host.trim_matches(['[', ']']), port).await?;
     exchange.enter(Phase::Connect);
     let (socket, link) = Socket::new(first_to_answer(&addrs, exchange).await?);
-    if !https {
-        return Ok((Wire::Plain(socket), link));
-    }
-    exchange.enter(Phase::Tls);
-    Ok((shake_hands(socket, host, tls).await?, link))
+    let layer = if https {
+        exchange.enter(Phase::Tls);
+        shake_hands(socket, host, tls).await?
+    } else {
+        Layer::Plain(socket)
+    };
+    Ok((Wire { layer, link: link.clone() }, link))
 }
 
 async fn resolved(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
@@ -85,17 +92,17 @@ async fn first_to_answer(
 }
 
 #[cfg(feature = "tls")]
-async fn shake_hands(socket: Socket, host: &str, tls: &Tls) -> Result<Wire, Failure> {
+async fn shake_hands(socket: Socket, host: &str, tls: &Tls) -> Result<Layer, Failure> {
     let connector = futures_rustls::TlsConnector::from(tls.rustls().clone());
     let name = crate::tls::server_name(host)?;
     match connector.connect(name, socket).await {
-        Ok(stream) => Ok(Wire::Tls(Box::new(stream))),
+        Ok(stream) => Ok(Layer::Tls(Box::new(stream))),
         Err(error) => Err(Failure::from_io(error, Phase::Tls)),
     }
 }
 
 #[cfg(not(feature = "tls"))]
-async fn shake_hands(_: Socket, _: &str, tls: &Tls) -> Result<Wire, Failure> {
+async fn shake_hands(_: Socket, _: &str, tls: &Tls) -> Result<Layer, Failure> {
     Err(tls.missing())
 }
 
@@ -103,47 +110,70 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 impl Wire {
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {
-        match self.get_mut() {
-            Wire::Plain(socket) => Pin::new(socket),
+    fn stream(&mut self) -> Pin<&mut dyn Stream> {
+        match &mut self.layer {
+            Layer::Plain(socket) => Pin::new(socket),
             #[cfg(feature = "tls")]
-            Wire::Tls(stream) => Pin::new(&mut **stream),
+            Layer::Tls(stream) => Pin::new(&mut **stream),
         }
+    }
+
+    fn socket(&self) -> &Socket {
+        match &self.layer {
+            Layer::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Layer::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn written(&self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Poll::Ready(Ok(bytes)), Some(exchange)) = (&done, &*self.link.exchange()) {
+            if !self.socket().is_broken() {
+                exchange.wrote(*bytes);
+            }
+        }
+        done
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_read(cx, buffer)
+        let read = self.stream().poll_read(cx, buffer);
+        if let (Poll::Ready(Ok(bytes)), Some(exchange)) = (&read, &*self.link.exchange()) {
+            exchange.received(*bytes);
+        }
+        read
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, bytes)
+        let done = self.stream().poll_write(cx, bytes);
+        self.written(done)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, pieces)
+        let done = self.stream().poll_write_vectored(cx, pieces);
+        self.written(done)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_flush(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_close(cx)
     }
 }

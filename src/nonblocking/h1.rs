@@ -276,8 +276,16 @@ impl http_body::Body for Outgoing {
 /// What an error of hyper's means here.
 fn failure(error: &hyper::Error, exchange: &Exchange) -> Failure {
     let phase = exchange.phase();
-    if let Some(io) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        return Failure::of_io(io, phase).caused_by(error.to_string());
+    // A request that waited while the connection ended is one level up from the cause.
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    if let Some(io) = causes.take(3).find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        let failure = Failure::of_io(io, phase);
+        // That of TLS has its cause already.
+        return if failure.source.is_some() {
+            failure
+        } else {
+            failure.caused_by(error.to_string())
+        };
     }
     // hyper exports no question for it to clients; its words are the answer.
     let (kind, detail) = if error.is_parse() && error.to_string().contains("too large") {
