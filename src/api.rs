@@ -1,6 +1,7 @@
 //! An API described once: where it is, who calls, how often, how long.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +15,7 @@ use crate::engine::gate::{Gate, Gates, LocalGate};
 use crate::error::{Error, Mistake};
 use crate::policy::{Rate, Retry, Timeouts};
 use crate::request::{Fields, checked_header};
+use crate::resolve::{Names, Resolve};
 use crate::response::Response;
 use crate::tls::Tls;
 use crate::url::Url;
@@ -72,6 +74,7 @@ struct Settings {
     max_body: usize,
     keys: bool,
     tls: Tls,
+    names: Names,
     clock: Clock,
 }
 
@@ -103,6 +106,7 @@ impl Api {
                 max_body: 10 << 20,
                 keys: false,
                 tls: Tls::default(),
+                names: Names::default(),
                 clock: Clock::default(),
             },
             auth: Auth::none(),
@@ -153,6 +157,10 @@ impl Api {
 
     pub(crate) fn tls(&self) -> &Tls {
         &self.0.settings.tls
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.0.settings.names
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -319,6 +327,20 @@ impl ApiBuilder {
     /// How TLS is done. See [`Tls`] for the defaults.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.settings.tls = tls;
+        self
+    }
+
+    /// Who finds the addresses of names. Defaults to the system's resolver.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.settings.names.set_resolver(resolver);
+        self
+    }
+
+    /// Connects to this address instead of resolving the host; to several, when
+    /// called again. Port 0 stands for the port of the URL. The request and the
+    /// certificate stay those of the host. Defaults to no such host.
+    pub fn resolve(mut self, host: impl AsRef<str>, addr: SocketAddr) -> Self {
+        self.settings.names.fix(host.as_ref(), addr);
         self
     }
 

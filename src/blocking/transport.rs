@@ -12,8 +12,8 @@ use http::{Request, Response, Uri};
 use ureq::config::AutoHeaderValue;
 use ureq::{Agent, AsSendBody, Error, RequestExt, SendBody, Timeout};
 
+use super::connect::{Connect, Later};
 use super::current::{self, Current, Unsaid};
-use super::socket::{Connect, Resolve};
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
@@ -107,7 +107,7 @@ impl Ureq {
             .input_buffer_size(MAX_HEAD + (16 << 10))
             .output_buffer_size(16 << 10)
             .build();
-        let agent = Agent::with_parts(config, Connect::new(api), Resolve);
+        let agent = Agent::with_parts(config, Connect::new(api), Later);
         Ureq { agent, foreign: false }
     }
 

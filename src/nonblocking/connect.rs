@@ -1,19 +1,23 @@
 //! From an address to a connection that can carry HTTP.
 
-use std::io::{self, ErrorKind::TimedOut};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::Uri;
 use smol::future::FutureExt;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::{Async, Timer};
+use smol::{Async, Timer, channel};
 
 use super::socket::{Link, Socket};
+use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
-use crate::resolve;
+use crate::resolve::{Found, Names};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
 
@@ -29,66 +33,86 @@ enum Layer {
     Tls(Box<futures_rustls::client::TlsStream<Socket>>),
 }
 
-pub(super) async fn connect(
-    uri: &Uri,
-    tls: &Tls,
-    exchange: &Exchange,
-) -> Result<(Wire, Arc<Link>), Failure> {
-    let https = uri.scheme_str() == Some("https");
-    let host = uri.host().unwrap_or_default();
-    let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
-    exchange.enter(Phase::Resolve);
-    let addrs = resolved(host.trim_matches(['[', ']']), port).await?;
-    exchange.enter(Phase::Connect);
-    let (socket, link) = Socket::new(first_to_answer(&addrs, exchange).await?);
-    let layer = if https {
-        exchange.enter(Phase::Tls);
-        shake_hands(socket, host, tls).await?
-    } else {
-        Layer::Plain(socket)
-    };
-    Ok((Wire { layer, link: link.clone() }, link))
+/// What connections of one API are made with.
+pub(super) struct Means {
+    tls: Tls,
+    names: Names,
 }
 
-async fn resolved(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-    if let Some(addr) = resolve::literal(host, port) {
-        return Ok(vec![addr]);
+impl Means {
+    pub(super) fn new(api: &Api) -> Means {
+        Means { tls: api.tls().clone(), names: api.names().clone() }
     }
-    let host = host.to_owned();
-    // The system's resolver blocks; the executor must not.
-    smol::unblock(move || resolve::system(&host, port)).await
+
+    pub(super) async fn connect(
+        &self,
+        uri: &Uri,
+        exchange: &Exchange,
+    ) -> Result<(Wire, Arc<Link>), Failure> {
+        let https = uri.scheme_str() == Some("https");
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        exchange.enter(Phase::Resolve);
+        let addrs = match self.names.known(host, port) {
+            Some(known) => known,
+            None => looked_up(&self.names, host, port).await?,
+        };
+        exchange.enter(Phase::Connect);
+        let (socket, link) = Socket::new(first_to_answer(&addrs).await?);
+        let layer = if https {
+            exchange.enter(Phase::Tls);
+            shake_hands(socket, host, &self.tls).await?
+        } else {
+            Layer::Plain(socket)
+        };
+        Ok((Wire { layer, link: link.clone() }, link))
+    }
 }
 
-/// Tries one address after another; each gets its share of what is left.
-async fn first_to_answer(
-    addrs: &[SocketAddr],
-    exchange: &Exchange,
-) -> Result<Async<TcpStream>, Failure> {
-    let mut last = Failure::new(ErrorKind::Dns, "the name has no address");
-    for (n, addr) in addrs.iter().enumerate() {
-        let connecting = async {
-            let stream = Async::<TcpStream>::connect(*addr).await?;
-            stream.get_ref().set_nodelay(true)?;
-            Ok(stream)
+async fn looked_up(names: &Names, host: &str, port: u16) -> Found {
+    let (tell, told) = channel::bounded(1);
+    let _place = names.ask(host, port, move |found| drop(tell.try_send(found)))?;
+    told.recv().await.unwrap_or_else(|_| Err(Failure::new(ErrorKind::Dns, "no answer")))
+}
+
+/// How long an address has for itself (RFC 8305 section 8).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Tries the addresses one after another, without giving those before up; the
+/// first that answers wins (RFC 8305 section 5). One that fails makes room for the
+/// next at once.
+async fn first_to_answer(addrs: &[SocketAddr]) -> Result<Async<TcpStream>, Failure> {
+    let mut rest = addrs.iter();
+    let mut trying = FuturesUnordered::new();
+    loop {
+        if let Some(addr) = rest.next() {
+            trying.push(reach(*addr));
+        }
+        let failed = async {
+            match trying.next().await {
+                Some(Ok(stream)) => Some(Ok(stream)),
+                Some(Err(error)) if rest.len() == 0 && trying.is_empty() => Some(Err(error)),
+                Some(Err(_)) => None,
+                None => Some(Err(io::Error::other("no address"))),
+            }
         };
-        let others = addrs.len() - n - 1;
-        let connected = if others == 0 {
-            // The call's own timer bounds the last one.
-            connecting.await
-        } else {
-            let share = exchange.remaining()? / (others + 1) as u32;
-            let late = async {
-                Timer::after(share).await;
-                Err(io::Error::from(TimedOut))
-            };
-            connecting.or(late).await
+        let waited = async {
+            if rest.len() == 0 {
+                std::future::pending::<()>().await;
+            }
+            Timer::after(HEAD_START).await;
+            None
         };
-        match connected {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Failure::from_io(error, Phase::Connect).sent(Sent::No),
+        if let Some(ended) = failed.or(waited).await {
+            return ended.map_err(|error| Failure::from_io(error, Phase::Connect).sent(Sent::No));
         }
     }
-    Err(last)
+}
+
+async fn reach(addr: SocketAddr) -> io::Result<Async<TcpStream>> {
+    let stream = Async::<TcpStream>::connect(addr).await?;
+    stream.get_ref().set_nodelay(true)?;
+    Ok(stream)
 }
 
 #[cfg(feature = "tls")]
