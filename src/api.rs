@@ -1,6 +1,7 @@
 //! An API described once: where it is, who calls, how often, how long.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +16,7 @@ use crate::engine::gate::{Gate, Gates, LocalGate};
 use crate::error::{Error, Mistake};
 use crate::policy::{Rate, Retry, Timeouts};
 use crate::request::{Fields, checked_header};
+use crate::resolve::{Names, Resolve};
 use crate::response::Response;
 use crate::tls::Tls;
 use crate::url::Url;
@@ -74,6 +76,7 @@ struct Settings {
     max_body: usize,
     keys: bool,
     tls: Tls,
+    names: Names,
     clock: Clock,
 }
 
@@ -105,6 +108,7 @@ impl Api {
                 max_body: 10 << 20,
                 keys: false,
                 tls: Tls::default(),
+                names: Names::default(),
                 clock: Clock::default(),
             },
             auth: Auth::none(),
@@ -156,6 +160,10 @@ impl Api {
 
     pub(crate) fn tls(&self) -> &Tls {
         &self.0.settings.tls
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.0.settings.names
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -224,6 +232,7 @@ impl fmt::Debug for Api {
             .field("timeouts", &settings.timeouts)
             .field("gate", &self.0.gates)
             .field("max_body", &settings.max_body)
+            .field("tls", &settings.tls)
             .finish_non_exhaustive()
     }
 }
@@ -339,6 +348,20 @@ impl ApiBuilder {
     #[cfg_attr(docsrs, doc(cfg(feature = "cookies")))]
     pub fn cookies(mut self, on: bool) -> Self {
         self.jar = on.then(Jar::default);
+        self
+    }
+
+    /// Who finds the addresses of names. Defaults to the system's resolver.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.settings.names.set_resolver(resolver);
+        self
+    }
+
+    /// Connects to this address instead of resolving the host; to several, when
+    /// called again. Port 0 stands for the port of the URL. The request and the
+    /// certificate stay those of the host. Defaults to no such host.
+    pub fn resolve(mut self, host: impl AsRef<str>, addr: SocketAddr) -> Self {
+        self.settings.names.fix(host.as_ref(), addr);
         self
     }
 

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::response::Response;
+use crate::tls::TlsFault;
 use crate::trace::{Attempt, Cause};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -149,6 +150,7 @@ struct Inner {
     note: Option<&'static str>,
     attempts: Vec<Attempt>,
     took: Duration,
+    tls: Option<TlsFault>,
     source: Option<BoxError>,
 }
 
@@ -164,6 +166,7 @@ impl Error {
             note: None,
             attempts: Vec::new(),
             took: Duration::ZERO,
+            tls: None,
             source: None,
         }))
     }
@@ -175,6 +178,11 @@ impl Error {
 
     pub(crate) fn sent_as(mut self, sent: Sent) -> Self {
         self.0.sent = sent;
+        self
+    }
+
+    pub(crate) fn with_tls(mut self, fault: Option<TlsFault>) -> Self {
+        self.0.tls = fault;
         self
     }
 
@@ -273,6 +281,11 @@ impl Error {
             ErrorKind::Timeout(phase) => Some(phase),
             _ => None,
         }
+    }
+
+    /// What was wrong with TLS, for an error of kind [`Tls`](ErrorKind::Tls).
+    pub fn tls(&self) -> Option<TlsFault> {
+        self.0.tls
     }
 
     /// What is known of the last request's way to the server.

@@ -40,6 +40,7 @@
 //! | `async` | | [`nonblocking::Client`]: hyper's HTTP/1.1 over async-io sockets, on any executor |
 //! | `pool` | | [`pool::Client`]: worker threads over `blocking`; implies it |
 //! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
+//! | `platform-verifier` | | `Tls::platform_verifier`: trust whom the operating system trusts; implies `tls` |
 //! | `gzip` | yes | gzip and deflate are asked for and decoded |
 //! | `cookies` | | [`ApiBuilder::cookies`]: what responses set is sent again, by the public suffix list |
 //! | `surf` | | [`surf`]: our transport under surf, and surf's middleware under our calls; implies `async` |
@@ -72,10 +73,10 @@
 //!
 //! | way | thread | when, and why |
 //! |---|---|---|
-//! | blocking, pool | `duocall-resolve` | one for each lookup of a name, for the system's resolver cannot be interrupted and the call has a deadline. It ends with the lookup. At most 64 at a time; with more the call fails with [`ErrorKind::Resource`]. None for a host that is an address. |
+//! | all | `duocall-resolve` | for lookups of names: a resolver cannot be interrupted, and the call has a deadline. Started when there is a lookup and nobody free, at most 64; further lookups wait for one of them. Each ends when no lookup waits. None for a host that is an address, or has one by [`ApiBuilder::resolve`]. |
 //! | pool | `duocall-worker` | makes the calls. Started when there is work and nobody free, up to the number set; joined when the last clone of the client is dropped. |
 //! | async | `async-io` | one for all of the process, started by the crate async-io at the first socket or timer. It waits for events where no executor does. It is never stopped. |
-//! | async | `blocking-1`, … | those of the crate `blocking`: each lookup of a name, each run of a refresh hook and each [`Body::reader`] takes one, for they may block. They end when they have been idle for a while. |
+//! | async | `blocking-1`, … | those of the crate `blocking`: each run of a refresh hook and each [`Body::reader`] takes one, for they may block. They end when they have been idle for a while. |
 //! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch, or the first pages with a [`prefetch`](Paging::prefetch) or a [`total`](Paging::total): their calls run there, so that they go on while the consumer is busy. It is never stopped. |
 //!
 //! [`blocking::Client`] starts no other, and `gather`, `fail_fast` and single calls of the async client
@@ -83,14 +84,15 @@
 //!
 //! ## What is never done
 //!
-//! - No environment variable is obeyed: none for proxies, none for certificates. [`Secret::from_env`]
+//! - No environment variable is obeyed: none for proxies, none for certificates (with the feature
+//!   `platform-verifier`, `Tls::platform_verifier` obeys two that it names). [`Secret::from_env`]
 //!   reads the one you name. (Crates underneath read three kinds of their own: ureq looks at the proxy
 //!   variables when a client is made, and what it finds is thrown away; `blocking` reads
 //!   `BLOCKING_MAX_THREADS`; smol reads `SMOL_THREADS` when the first stream is started.)
 //! - No file is read or written, but by [`Secret::from_file`], [`Body::file`] and the cassettes of [`mock`].
 //! - No global state decides anything: two `Api` values share no connection, gate, credential or
 //!   budget. What is static is the TLS configuration of those who change nothing about it, and the
-//!   count of `duocall-resolve` threads.
+//!   queue of the `duocall-resolve` threads.
 //! - No connection is used again after a response that was not proven complete.
 //! - No secret is part of a text: `Debug` and `Display` of every type leave it out.
 //! - No log is written by duocall, but by the feature `tracing`. ureq writes to the facade `log`, at the level *trace* every byte it
@@ -166,9 +168,13 @@ pub use multipart::Multipart;
 pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};
 pub use request::Request;
+pub use resolve::Resolve;
 pub use response::Response;
 pub use timeline::Timeline;
-pub use tls::Tls;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use tls::TlsVersion;
+pub use tls::{Tls, TlsFault};
 pub use trace::{Attempt, Cause};
 
 pub use http;

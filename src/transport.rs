@@ -41,6 +41,7 @@ use crate::cancel::{Cancel, Subscription};
 use crate::clock::Seat;
 use crate::error::{BoxError, Error, ErrorKind, Phase, Sent};
 use crate::policy::Timeouts;
+use crate::tls::TlsFault;
 
 /// As much of a head as is taken. The engine checks; a transport need not buffer more.
 pub(crate) const MAX_HEAD: usize = 64 << 10;
@@ -53,13 +54,22 @@ pub struct Failure {
     pub(crate) detail: Cow<'static, str>,
     pub(crate) sent: Option<Sent>,
     pub(crate) lasting: bool,
+    pub(crate) tls: Option<TlsFault>,
     pub(crate) source: Option<BoxError>,
 }
 
 impl Failure {
     /// A failure of that kind; `detail` is a few words without secrets.
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Failure {
-        Failure { kind, detail: detail.into(), sent: None, lasting: false, source: None }
+        let detail = detail.into();
+        Failure { kind, detail, sent: None, lasting: false, tls: None, source: None }
+    }
+
+    /// A failure of TLS, which another attempt would meet again.
+    pub fn tls(fault: TlsFault, detail: impl Into<Cow<'static, str>>) -> Failure {
+        let mut failure = Failure::new(ErrorKind::Tls, detail).lasting();
+        failure.tls = Some(fault);
+        failure
     }
 
     /// The error behind it.
@@ -98,7 +108,7 @@ impl Failure {
         if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
             return Failure::new(inner.kind, inner.detail.clone());
         }
-        if let Some(failure) = crate::tls::recognise(error) {
+        if let Some(failure) = crate::tls::recognise(error, phase) {
             return failure;
         }
         let kind = match (error.kind(), phase) {
@@ -128,7 +138,7 @@ impl Failure {
 
     pub(crate) fn into_error(self) -> Error {
         let sent = self.sent.unwrap_or(Sent::Maybe);
-        let error = Error::new(self.kind, self.detail).sent_as(sent);
+        let error = Error::new(self.kind, self.detail).sent_as(sent).with_tls(self.tls);
         match self.source {
             Some(source) => error.caused_by(source),
             None => error,

@@ -1,7 +1,7 @@
 //! What ends a wait that the system would not end.
 
 use std::io::ErrorKind::NotConnected;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
@@ -9,10 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::ErrorKind;
+use crate::resolve::Found;
 use crate::sync::lock;
 use crate::transport::Failure;
-
-pub(super) type Found = Result<Vec<SocketAddr>, Failure>;
 
 /// What a call waits for.
 pub(super) enum Target {

@@ -12,6 +12,7 @@
 //! ```
 
 mod batch;
+mod connect;
 mod current;
 mod driver;
 mod hangup;
@@ -44,7 +45,7 @@ use transport::Ureq;
 /// Calls an API from the thread that asks.
 ///
 /// Clones are cheap and share the connections. It starts no thread but, while a
-/// name is resolved, one for that.
+/// name is resolved for a new connection, one for that.
 #[derive(Clone)]
 pub struct Client {
     api: Api,

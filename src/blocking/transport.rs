@@ -12,11 +12,12 @@ use http::{Request, Response, Uri};
 use ureq::config::AutoHeaderValue;
 use ureq::{Agent, AsSendBody, Error, RequestExt, SendBody, Timeout};
 
+use super::connect::{Connect, Later};
 use super::current::{self, Current, Unsaid};
-use super::socket::{Connect, Resolve};
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
+use crate::tls::TlsFault;
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
 /// The body of a response as a blocking transport gives it: raw, undecoded.
@@ -107,7 +108,7 @@ impl Ureq {
             .input_buffer_size(MAX_HEAD + (16 << 10))
             .output_buffer_size(16 << 10)
             .build();
-        let agent = Agent::with_parts(config, Connect::new(api), Resolve);
+        let agent = Agent::with_parts(config, Connect::new(api), Later);
         Ureq { agent, foreign: false }
     }
 
@@ -223,7 +224,7 @@ fn failure(error: Error, exchange: &Exchange) -> Failure {
             Failure::new(ErrorKind::Connect, "no connection").caused_by(error)
         }
         Error::TlsRequired | Error::Tls(_) => {
-            Failure::new(ErrorKind::Tls, "this build has no TLS").sent(Sent::No).lasting()
+            Failure::tls(TlsFault::Other, "this build has no TLS").sent(Sent::No)
         }
         Error::LargeResponseHeader(..) => too_large().caused_by(error),
         Error::Protocol(_) if too_many_fields(&error) => too_large().caused_by(error),

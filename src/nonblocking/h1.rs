@@ -17,7 +17,7 @@ use hyper::client::conn::http1;
 use smol::io::AsyncRead;
 use smol_hyper::rt::FuturesIo;
 
-use super::connect::{self, Wire};
+use super::connect::{Means, Wire};
 use super::idle::{Idle, Origin};
 use super::reader::Reader;
 use super::socket::Link;
@@ -25,18 +25,17 @@ use super::transport::Transport;
 use crate::api::Api;
 use crate::body::{Body, PIECE};
 use crate::error::{ErrorKind, Phase};
-use crate::tls::Tls;
 use crate::transport::{Exchange, Failure, MAX_FIELDS, MAX_HEAD};
 
 pub(crate) struct Http1 {
-    tls: Tls,
+    means: Means,
     idle: Arc<Idle>,
 }
 
 impl Http1 {
     pub(super) fn new(api: &Api) -> Http1 {
         let idle = Arc::new(Idle::new(api.concurrency()));
-        Http1 { tls: api.tls().clone(), idle }
+        Http1 { means: Means::new(api), idle }
     }
 
     pub(super) async fn run(
@@ -63,7 +62,7 @@ impl Http1 {
     }
 
     async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Connection, Failure> {
-        let (wire, link) = connect::connect(uri, &self.tls, exchange).await?;
+        let (wire, link) = self.means.connect(uri, exchange).await?;
         let shaken = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_FIELDS)
@@ -276,8 +275,16 @@ impl http_body::Body for Outgoing {
 /// What an error of hyper's means here.
 fn failure(error: &hyper::Error, exchange: &Exchange) -> Failure {
     let phase = exchange.phase();
-    if let Some(io) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        return Failure::of_io(io, phase).caused_by(error.to_string());
+    // A request that waited while the connection ended is one level up from the cause.
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    if let Some(io) = causes.take(3).find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        let failure = Failure::of_io(io, phase);
+        // That of TLS has its cause already.
+        return if failure.source.is_some() {
+            failure
+        } else {
+            failure.caused_by(error.to_string())
+        };
     }
     // hyper exports no question for it to clients; its words are the answer.
     let (kind, detail) = if error.is_parse() && error.to_string().contains("too large") {

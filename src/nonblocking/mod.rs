@@ -51,8 +51,8 @@ pub(crate) use transport::Kind;
 /// Clones are cheap and share the connections. The futures are `Send`, need no
 /// runtime, and do their I/O in the task that polls them. (Sockets and timers
 /// are those of async-io, which starts one thread, `async-io`, for all of the
-/// process; names are resolved, and refresh hooks run, on the threads of the
-/// `blocking` crate.)
+/// process; names are resolved on threads of our own, and refresh hooks run on
+/// those of the `blocking` crate.)
 #[derive(Clone)]
 pub struct Client(pub(crate) Arc<Inner>);
 

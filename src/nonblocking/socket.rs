@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use smol::Async;
@@ -30,6 +30,10 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn serve(&self, exchange: Option<&Arc<Exchange>>) {
         *lock(&self.exchange) = exchange.cloned();
+    }
+
+    pub(super) fn exchange(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
+        lock(&self.exchange)
     }
 
     /// Makes the next read ask the system, whatever is known.
@@ -62,6 +66,9 @@ pub(super) struct Socket {
     /// One waker for the life of the connection; it finds the task through the link.
     waker: Waker,
     state: State,
+    /// The write that failed. The server may have answered, or said why, before it
+    /// hung up, so that is looked for first.
+    broken: Option<io::Error>,
 }
 
 impl Socket {
@@ -69,7 +76,11 @@ impl Socket {
         let link = Arc::new(Link::default());
         let waker = Waker::from(link.clone());
         let state = State::Try;
-        (Socket { io, link: link.clone(), waker, state }, link)
+        (Socket { io, link: link.clone(), waker, state, broken: None }, link)
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// Registers for a wake-up when there is something to read. Whether the
@@ -120,14 +131,18 @@ impl AsyncRead for Socket {
                     *lock(&self.link.task) = Some(cx.waker().clone());
                     self.state = State::Drained;
                 }
+                // Of a reset the system tells but once, and then of an end.
+                Ok(0) if self.broken.is_some() && !buffer.is_empty() => {
+                    return Poll::Ready(self.broken.take().map_or(Ok(0), Err));
+                }
+                Err(error) if is_gone(&error) => {
+                    return Poll::Ready(Err(self.broken.take().unwrap_or(error)));
+                }
                 done => {
                     if let Ok(bytes) = done {
                         // A short read took all there was; the end stays readable.
                         let drained = bytes > 0 && bytes < buffer.len();
                         self.state = if drained { State::Drained } else { State::Try };
-                        if let Some(exchange) = &*lock(&self.link.exchange) {
-                            exchange.received(bytes);
-                        }
                     }
                     return Poll::Ready(done);
                 }
@@ -142,42 +157,52 @@ impl AsyncRead for Socket {
 
 impl Socket {
     fn poll_writing(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
+        all: usize,
         mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if self.broken.is_some() {
+            return Poll::Ready(Ok(all));
+        }
         loop {
             match write(self.io.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.io.poll_writable(cx))?;
                 }
-                done => {
-                    if let (Ok(bytes), Some(exchange)) = (&done, &*lock(&self.link.exchange)) {
-                        exchange.wrote(*bytes);
-                    }
-                    return Poll::Ready(done);
+                // They count as written: the next read tells what became of it.
+                Err(error) if is_gone(&error) => {
+                    self.broken = Some(error);
+                    return Poll::Ready(Ok(all));
                 }
+                done => return Poll::Ready(done),
             }
         }
     }
 }
 
+/// The peer has closed the connection, or reset it.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 impl AsyncWrite for Socket {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_writing(cx, |mut stream| stream.write(bytes))
+        self.poll_writing(cx, bytes.len(), |mut stream| stream.write(bytes))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_writing(cx, |mut stream| stream.write_vectored(pieces))
+        let all = pieces.iter().map(|piece| piece.len()).sum();
+        self.poll_writing(cx, all, |mut stream| stream.write_vectored(pieces))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,6 +2,10 @@
 #![allow(dead_code, unused_imports, unreachable_pub)] // each test binary uses its own part
 
 mod raw;
+#[cfg(all(feature = "async", feature = "tls"))]
+pub mod tls;
+#[cfg(all(feature = "async", feature = "pool"))]
+pub mod ways;
 
 pub use raw::{Act, Seen, Server};
 

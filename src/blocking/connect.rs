@@ -1,0 +1,150 @@
+//! From a URL to a connection that ureq can use.
+
+use std::io::ErrorKind::{TimedOut, WouldBlock};
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use http::Uri;
+use ureq::Error;
+use ureq::config::Config;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, LazyBuffers, NextTimeout};
+
+use super::current;
+use super::hangup::Target;
+use super::socket::{Connection, Socket, exchange, other};
+use super::wire::Wire;
+use crate::api::Api;
+use crate::error::{ErrorKind, Phase, Sent};
+use crate::resolve::{Found, Names};
+use crate::tls::Tls;
+use crate::transport::{Exchange, Failure};
+
+/// Finds nothing: ureq asks for every call, also where it has a connection. The
+/// connector looks for the addresses when it needs them.
+#[derive(Debug)]
+pub(super) struct Later;
+
+impl Resolver for Later {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(self.empty())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connect {
+    tls: Tls,
+    names: Names,
+}
+
+impl Connect {
+    pub(super) fn new(api: &Api) -> Connect {
+        Connect { tls: api.tls().clone(), names: api.names().clone() }
+    }
+}
+
+impl Connector for Connect {
+    type Out = Connection;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _: Option<()>,
+    ) -> Result<Option<Connection>, Error> {
+        let wire = self.wire(details.uri, &*exchange()?).map_err(other)?;
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(Connection::new(wire, buffers)))
+    }
+}
+
+impl Connect {
+    fn wire(&self, uri: &Uri, exchange: &Exchange) -> Result<Wire, Failure> {
+        let https = uri.scheme_str() == Some("https");
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        exchange.enter(Phase::Resolve);
+        let addrs = match self.names.known(host, port) {
+            Some(known) => known,
+            None => looked_up(&self.names, host, port, exchange)?,
+        };
+        exchange.enter(Phase::Connect);
+        let socket = first_to_answer(&addrs, exchange)?;
+        if !https {
+            return Ok(Wire::Plain(socket));
+        }
+        exchange.enter(Phase::Tls);
+        Wire::tls(socket, host, &self.tls, exchange)
+    }
+}
+
+/// Asks on another thread, for a resolver cannot be interrupted.
+fn looked_up(names: &Names, host: &str, port: u16, exchange: &Exchange) -> Found {
+    // Room for the answer and a cancellation: neither waits.
+    let (tell, told) = mpsc::sync_channel(2);
+    current::on_cancel(|| Target::Lookup(tell.clone()));
+    let left = exchange.remaining()?;
+    let _place = names.ask(host, port, move |found| drop(tell.send(found)))?;
+    told.recv_timeout(left).unwrap_or_else(|_| Err(exchange.timed_out()))
+}
+
+/// Tries one address after another; each gets its share of what is left.
+fn first_to_answer(addrs: &[SocketAddr], exchange: &Exchange) -> Result<Socket, Failure> {
+    let mut last = Failure::new(ErrorKind::Dns, "the name has no address");
+    for (n, addr) in addrs.iter().enumerate() {
+        let share = exchange.remaining()? / (addrs.len() - n) as u32;
+        let share = share.max(Duration::from_millis(1));
+        match Socket::connect(addr, share, exchange) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if exchange.is_cancelled() => {
+                return Err(Failure::from_io(error, Phase::Connect));
+            }
+            Err(error) if matches!(error.kind(), TimedOut | WouldBlock) => {
+                last = exchange.remaining().err().unwrap_or_else(|| {
+                    Failure::new(ErrorKind::Timeout(Phase::Connect), "").sent(Sent::No)
+                });
+            }
+            Err(error) => last = Failure::from_io(error, Phase::Connect).sent(Sent::No),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Instant;
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::clock::Seat;
+    use crate::policy::Timeouts;
+    use current::Current;
+
+    #[test]
+    fn a_lookup_hears_a_cancellation() {
+        let now = Instant::now();
+        let cancel = Cancel::new();
+        let end = now + Duration::from_secs(100);
+        let (seat, limits) = (Seat::default(), Timeouts::default());
+        let exchange = Exchange::new(seat, now, limits, end, Some(cancel.clone()));
+        let exchange = Arc::new(exchange);
+        let mut current = Some(Current::new(&exchange, None));
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let mut names = Names::default();
+        names.set_resolver(move |_: &str, _| {
+            cancel.cancel();
+            // Answers when the test is over.
+            let _ = released.lock().unwrap().recv();
+            Ok(Vec::new())
+        });
+        let found = current::within(&mut current, || looked_up(&names, "x", 80, &exchange));
+        assert_eq!(found.unwrap_err().kind, ErrorKind::Cancelled);
+        assert!(now.elapsed() < Duration::from_secs(2));
+        drop(release);
+    }
+}
