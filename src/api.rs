@@ -404,6 +404,9 @@ impl ApiBuilder {
     /// it names the setting and not its value.
     pub fn build(mut self) -> Result<Api, Error> {
         self.check()?;
+        if let Some(gate) = &self.gate {
+            gate.check()?;
+        }
         let gates = match self.gate {
             Some(gate) => Gates::Other(gate),
             None => Gates::Local(Arc::new(LocalGate::new(self.settings.concurrency, self.rate))),

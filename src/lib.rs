@@ -45,6 +45,7 @@
 //! | `cookies` | | [`ApiBuilder::cookies`]: what responses set is sent again, by the public suffix list |
 //! | `surf` | | [`surf`]: our transport under surf, and surf's middleware under our calls; implies `async` |
 //! | `tracing` | | spans and events of every call, see [below](#spans-and-events) |
+//! | `redis` | | [`redis::RedisGate`]: rate, concurrency and retry budget shared by many machines |
 //! | `mock` | | [`mock`]: scripted answers, virtual time, record and replay |
 //!
 //! Features only add: turning one on changes nothing about another.
@@ -78,6 +79,8 @@
 //! | async | `async-io` | one for all of the process, started by the crate async-io at the first socket or timer. It waits for events where no executor does. It is never stopped. |
 //! | async | `blocking-1`, … | those of the crate `blocking`: each run of a refresh hook and each [`Body::reader`] takes one, for they may block. They end when they have been idle for a while. |
 //! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch, or the first pages with a [`prefetch`](Paging::prefetch) or a [`total`](Paging::total): their calls run there, so that they go on while the consumer is busy. It is never stopped. |
+//! | `redis` | `duocall-redis` | one for each [`redis::RedisGate`], from its first call on. It asks Redis for admissions and renews the leases; joined when the gate is dropped. |
+//! | `redis` | `duocall-redis-listen` | one for each [`redis::RedisGate`]. It hears at once when another worker closes the gate; ends within two seconds of the gate. |
 //!
 //! [`blocking::Client`] starts no other, and `gather`, `fail_fast` and single calls of the async client
 //! run in the task that polls them.
@@ -111,6 +114,7 @@
         feature = "gzip",
         feature = "mock",
         feature = "pool",
+        feature = "redis",
         feature = "tls"
     )),
     allow(dead_code, unused_imports)
@@ -141,6 +145,9 @@ mod policy;
 #[cfg(feature = "pool")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
 pub mod pool;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub mod redis;
 mod request;
 mod resolve;
 mod response;
@@ -167,6 +174,8 @@ pub use group::ErrorGroup;
 pub use multipart::Multipart;
 pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};
+#[cfg(feature = "redis")]
+pub use redis::RedisGate;
 pub use request::Request;
 pub use resolve::Resolve;
 pub use response::Response;
@@ -196,4 +205,7 @@ mod pages {
     struct Architecture;
     #[doc = include_str!("../docs/errors.md")]
     struct Errors;
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("../docs/fleet.md")]
+    struct Fleet;
 }

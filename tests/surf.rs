@@ -1,5 +1,7 @@
 //! surf over our transport, and our client over surf.
 
+#![cfg(feature = "surf")]
+
 mod support;
 
 use std::sync::Arc;

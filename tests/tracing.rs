@@ -1,5 +1,7 @@
 //! Spans and events, collected by a subscriber.
 
+#![cfg(feature = "tracing")]
+
 mod support;
 
 use std::collections::BTreeMap;

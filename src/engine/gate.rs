@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::cancel::Cancel;
+use crate::clock::Seat;
 use crate::error::{Error, ErrorKind, Mistake};
 use crate::policy::Rate;
 use crate::sync::lock;
@@ -17,10 +19,13 @@ use crate::sync::lock;
 /// The engine asks it before each request and tells it what came of it. Each
 /// way of running waits in its own colour.
 pub trait Gate: fmt::Debug + Send + Sync + 'static {
-    /// Waits for admission on this thread, no longer than `ask.until`.
+    /// Waits for admission on this thread, no longer than `ask.until`, and no
+    /// longer than until [`ask.is_cancelled`](Ask::is_cancelled):
+    /// [`ask.block`](Ask::block) waits so.
     ///
     /// # Errors
-    /// [`ErrorKind::Gate`] when the gate cannot be asked, `Timeout(Queue)` past `until`.
+    /// [`ErrorKind::Gate`] when the gate cannot be asked, `Timeout(Queue)` past
+    /// `until`, [`ErrorKind::Cancelled`] when the caller has had enough.
     fn admit(&self, ask: &Ask) -> Result<Permit, Error>;
 
     /// Waits for admission in a task. Dropping the future gives the place up.
@@ -35,6 +40,25 @@ pub trait Gate: fmt::Debug + Send + Sync + 'static {
     /// The server said to stay away for `wait`: nobody is admitted before that.
     fn close(&self, wait: Duration);
 
+    /// The server served a request that this gate admitted. Does nothing unless the gate counts.
+    fn served(&self) {}
+
+    /// Whether a failed call may be repeated, where the gate keeps the budget;
+    /// `share` is that of [`Retry::budget`](crate::Retry::budget). Asked once for
+    /// each repeat, and must not block. `None`, the default, leaves it to the `Api`'s own count.
+    fn may_retry(&self, share: f64) -> Option<bool> {
+        let _ = share;
+        None
+    }
+
+    /// Whether the gate's settings are good; asked when the `Api` is built. They are unless it says otherwise.
+    ///
+    /// # Errors
+    /// What is wrong with them; it becomes the error of [`ApiBuilder::build`](crate::ApiBuilder::build).
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The most units one request may ask for, if there is a limit.
     fn largest(&self) -> Option<u32> {
         None
@@ -48,6 +72,41 @@ pub struct Ask {
     pub cost: u32,
     /// When to give up.
     pub until: Instant,
+    cancel: Option<Cancel>,
+}
+
+impl Ask {
+    /// An ask that nobody cancels.
+    pub fn new(cost: u32, until: Instant) -> Ask {
+        let cancel = None;
+        Ask { cost, until, cancel }
+    }
+
+    /// Whether the call, its job or its batch was cancelled. Always false in an
+    /// async call: there the future is dropped.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
+    }
+
+    /// Waits until `poll` is done. Its `Err` says when to ask again at the latest;
+    /// its waker asks earlier.
+    ///
+    /// # Blocking
+    /// Blocks the thread for as long as `poll` is not done, whatever `until` says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`], as soon as the call is cancelled.
+    pub fn block<T>(
+        &self,
+        mut poll: impl FnMut(&Waker) -> Result<T, Option<Instant>>,
+    ) -> Result<T, Error> {
+        Seat::default().block(self.cancel.as_ref(), |_, waker| {
+            if self.is_cancelled() {
+                return Ok(Err(Error::new(ErrorKind::Cancelled, "")));
+            }
+            poll(waker).map(Ok)
+        })
+    }
 }
 
 /// Admission for one request. Dropping it makes room for the next.
@@ -76,8 +135,10 @@ impl Permit {
 
     /// The server served the request.
     pub(crate) fn served(&self, now: Instant) {
-        if let Held::Local { gate, .. } = &self.0 {
-            gate.served(now);
+        match &self.0 {
+            Held::Local { gate, .. } => gate.served(now),
+            Held::Other { gate: Some(gate), .. } => gate.served(),
+            Held::Other { .. } => {}
         }
     }
 }
@@ -117,8 +178,16 @@ impl Gates {
         }
     }
 
-    pub(crate) fn ask(&self, cost: u32, until: Instant) -> Admit {
-        let ask = Ask { cost, until };
+    /// `None` where the `Api` itself counts.
+    pub(crate) fn may_retry(&self, share: f64) -> Option<bool> {
+        match self {
+            Gates::Local(_) => None,
+            Gates::Other(gate) => gate.may_retry(share),
+        }
+    }
+
+    pub(crate) fn ask(&self, cost: u32, until: Instant, cancel: Option<Cancel>) -> Admit {
+        let ask = Ask { cost, until, cancel };
         match self {
             Gates::Local(gate) => Admit::Local(Ticket::new(gate.clone(), ask)),
             Gates::Other(gate) => Admit::Other(gate.clone(), ask),
@@ -339,7 +408,7 @@ mod tests {
     }
 
     fn ticket(gate: &Gates, cost: u32, until: Instant) -> Ticket {
-        match gate.ask(cost, until) {
+        match gate.ask(cost, until, None) {
             Admit::Local(ticket) => ticket,
             Admit::Other(..) => unreachable!("made local"),
         }

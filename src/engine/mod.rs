@@ -241,7 +241,8 @@ impl Call {
         }
         self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
-        Step::Acquire(self.api.gates().ask(self.request.cost, until))
+        let cancel = self.bounds.cancel.clone();
+        Step::Acquire(self.api.gates().ask(self.request.cost, until, cancel))
     }
 
     pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
@@ -429,8 +430,7 @@ impl Call {
         if wait >= left {
             return self.end_with(Err(error), now);
         }
-        let share = self.api.retry().budget;
-        if asked.is_none() && !lock(&self.api.shared().budget).take(share, now) {
+        if asked.is_none() && !self.affordable(now) {
             return self.end_with(Err(error), now);
         }
         self.watch(|watch| &watch.retried, 1);
@@ -440,6 +440,13 @@ impl Call {
         self.since = now;
         self.spans.waits(wait);
         Step::Sleep(now + wait)
+    }
+
+    /// Takes one repeat from the budget: the gate's if it keeps one, else the `Api`'s.
+    fn affordable(&self, now: Instant) -> bool {
+        let share = self.api.retry().budget;
+        let shared = self.api.gates().may_retry(share);
+        shared.unwrap_or_else(|| lock(&self.api.shared().budget).take(share, now))
     }
 
     pub(crate) fn woken(&mut self, now: Instant) -> Step {

@@ -60,7 +60,7 @@ impl World {
         match event {
             Event::Arrive { cost, patience } => {
                 let until = self.now + Duration::from_millis(patience);
-                let Admit::Local(ticket) = self.gate.ask(cost, until) else { unreachable!() };
+                let Admit::Local(ticket) = self.gate.ask(cost, until, None) else { unreachable!() };
                 let woken = Arc::new(Woken(AtomicBool::new(true)));
                 let number = self.arrived;
                 self.arrived += 1;
