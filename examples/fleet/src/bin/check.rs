@@ -213,7 +213,7 @@ fn away(good: &mut bool) -> Outcome<()> {
         let longest = each.iter().map(|numbers| numbers[3]).max().unwrap_or(0);
         let fine = match fallback {
             "refuse" => during == 0 && refused > 0,
-            _ => during <= 920 && during >= 800 && refused == 0,
+            _ => (800..=920).contains(&during) && refused == 0,
         };
         let text = format!(
             "{fallback}: {first} requests in the half second after it went, {during} in the 4.5 s then, \
