@@ -82,7 +82,7 @@ fn batches() -> Vec<Scenario> {
             ),
         case("a batch out of time")
             .batch(Gather, 1, abc())
-            .deadline(400)
+            .deadline(1500)
             .on("/a", ok("a"))
             .on("/b", Silence)
             .expect(
