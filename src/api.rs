@@ -15,6 +15,7 @@ use crate::engine::credentials::Credentials;
 use crate::engine::gate::{Gate, Gates, LocalGate};
 use crate::error::{Error, Mistake};
 use crate::policy::{Rate, Retry, Timeouts};
+use crate::proxy::{Proxies, Proxy};
 use crate::request::{Fields, checked_header};
 use crate::resolve::{Names, Resolve};
 use crate::response::Response;
@@ -77,6 +78,7 @@ struct Settings {
     keys: bool,
     tls: Tls,
     names: Names,
+    proxies: Proxies,
     clock: Clock,
 }
 
@@ -109,6 +111,7 @@ impl Api {
                 keys: false,
                 tls: Tls::default(),
                 names: Names::default(),
+                proxies: Proxies::default(),
                 clock: Clock::default(),
             },
             auth: Auth::none(),
@@ -164,6 +167,10 @@ impl Api {
 
     pub(crate) fn names(&self) -> &Names {
         &self.0.settings.names
+    }
+
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.0.settings.proxies
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -233,6 +240,7 @@ impl fmt::Debug for Api {
             .field("gate", &self.0.gates)
             .field("max_body", &settings.max_body)
             .field("tls", &settings.tls)
+            .field("proxies", &settings.proxies)
             .finish_non_exhaustive()
     }
 }
@@ -365,6 +373,27 @@ impl ApiBuilder {
         self
     }
 
+    /// Sends everything through this proxy, but what goes to hosts it is not for;
+    /// the environment is then not read. The connections of an API's clients are
+    /// all made under this one setting, so none is used for another.
+    ///
+    /// Defaults to what the environment says when the API is built, read as curl
+    /// reads it: `http_proxy` for http; `https_proxy` or `HTTPS_PROXY` for https;
+    /// `all_proxy` or `ALL_PROXY` for what is left. Upper-case `HTTP_PROXY` is not
+    /// read. No proxy is used for the hosts in `no_proxy` or `NO_PROXY`, a list with
+    /// commas: `example.com` covers that host and every one below it, `10.0.0.1` an
+    /// address, `10.0.0.0/8` a block of them, and `*` alone covers all.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.settings.proxies = Proxies::One(Arc::new(proxy));
+        self
+    }
+
+    /// Connects to every host directly, whatever the environment says.
+    pub fn no_proxy(mut self) -> Self {
+        self.settings.proxies = Proxies::None;
+        self
+    }
+
     /// The time that policies, waits and limits follow. Defaults to the system's.
     #[cfg(feature = "mock")]
     #[cfg_attr(docsrs, doc(cfg(feature = "mock")))]
@@ -385,6 +414,7 @@ impl ApiBuilder {
         self.settings.retry.check()?;
         self.settings.timeouts.check()?;
         self.settings.tls.check()?;
+        self.settings.proxies.check()?;
         if let Some(rate) = &self.rate {
             rate.check()?;
         }

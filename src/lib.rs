@@ -87,9 +87,9 @@
 //!
 //! ## What is never done
 //!
-//! - No environment variable is obeyed: none for proxies, none for certificates (with the feature
-//!   `platform-verifier`, `Tls::platform_verifier` obeys two that it names). [`Secret::from_env`]
-//!   reads the one you name. (Crates underneath read three kinds of their own: ureq looks at the proxy
+//! - No environment variable is obeyed but those for proxies, which [`ApiBuilder::build`] reads once unless
+//!   [`ApiBuilder::proxy`] or [`ApiBuilder::no_proxy`] was called, and two for certificates that
+//!   `Tls::platform_verifier` names. [`Secret::from_env`] reads the one you name. (Crates underneath read three kinds of their own: ureq looks at the proxy
 //!   variables when a client is made, and what it finds is thrown away; `blocking` reads
 //!   `BLOCKING_MAX_THREADS`; smol reads `SMOL_THREADS` when the first stream is started.)
 //! - No file is read or written, but by [`Secret::from_file`], [`Body::file`] and the cassettes of [`mock`].
@@ -148,6 +148,7 @@ pub mod pool;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
+mod proxy;
 mod request;
 mod resolve;
 mod response;
@@ -176,6 +177,7 @@ pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};
 #[cfg(feature = "redis")]
 pub use redis::RedisGate;
+pub use proxy::Proxy;
 pub use request::Request;
 pub use resolve::Resolve;
 pub use response::Response;

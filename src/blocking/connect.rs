@@ -1,6 +1,7 @@
 //! From a URL to a connection that ureq can use.
 
 use std::io::ErrorKind::{TimedOut, WouldBlock};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::socket::{Connection, Socket, exchange, other};
 use super::wire::Wire;
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
+use crate::proxy::{Move, Proxies, Tunnel};
 use crate::resolve::{Found, Names};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
@@ -36,11 +38,16 @@ impl Resolver for Later {
 pub(super) struct Connect {
     tls: Tls,
     names: Names,
+    proxies: Proxies,
 }
 
 impl Connect {
     pub(super) fn new(api: &Api) -> Connect {
-        Connect { tls: api.tls().clone(), names: api.names().clone() }
+        Connect {
+            tls: api.tls().clone(),
+            names: api.names().clone(),
+            proxies: api.proxies().clone(),
+        }
     }
 }
 
@@ -64,18 +71,51 @@ impl Connect {
         let https = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let proxy = self.proxies.choose(uri)?;
         exchange.enter(Phase::Resolve);
-        let addrs = match self.names.known(host, port) {
-            Some(known) => known,
-            None => looked_up(&self.names, host, port, exchange)?,
+        let (near, door) = proxy.map_or((host, port), |proxy| (proxy.host(), proxy.port()));
+        let addrs = self.addresses(near, door, exchange)?;
+        let tunnel = match proxy.filter(|proxy| !proxy.forwards(uri)) {
+            Some(proxy) if proxy.wants_address() => {
+                let found = self.addresses(host, port, exchange)?;
+                Some(Tunnel::new(proxy, host, port, found.first().copied())?)
+            }
+            Some(proxy) => Some(Tunnel::new(proxy, host, port, None)?),
+            None => None,
         };
         exchange.enter(Phase::Connect);
-        let socket = first_to_answer(&addrs, exchange)?;
+        let mut socket = first_to_answer(&addrs, exchange)?;
+        if let Some(tunnel) = tunnel {
+            go_through(tunnel, &mut socket)?;
+        }
         if !https {
             return Ok(Wire::Plain(socket));
         }
         exchange.enter(Phase::Tls);
         Wire::tls(socket, host, &self.tls, exchange)
+    }
+
+    fn addresses(&self, host: &str, port: u16, exchange: &Exchange) -> Found {
+        match self.names.known(host, port) {
+            Some(known) => Ok(known),
+            None => looked_up(&self.names, host, port, exchange),
+        }
+    }
+}
+
+/// Has the proxy connect this socket to the server.
+fn go_through(mut tunnel: Tunnel, socket: &mut Socket) -> Result<(), Failure> {
+    let failed = |error| Failure::from_io(error, Phase::Connect);
+    let mut buffer = [0; 1024];
+    loop {
+        match tunnel.next() {
+            Move::Write(bytes) => socket.write_all(&bytes).map_err(failed)?,
+            Move::Read => {
+                let read = socket.read(&mut buffer).map_err(failed)?;
+                tunnel.fed(&buffer[..read])?;
+            }
+            Move::Through => return Ok(()),
+        }
     }
 }
 

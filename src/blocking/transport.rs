@@ -17,6 +17,7 @@ use super::current::{self, Current, Unsaid};
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
+use crate::proxy::{self, Proxies, Proxy};
 use crate::tls::TlsFault;
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
@@ -94,6 +95,7 @@ pub(super) struct Ureq {
     /// The caller's own agent: its sockets know nothing of exchanges, so ureq's
     /// limits of time have to do.
     foreign: bool,
+    proxies: Proxies,
 }
 
 impl Ureq {
@@ -109,11 +111,11 @@ impl Ureq {
             .output_buffer_size(16 << 10)
             .build();
         let agent = Agent::with_parts(config, Connect::new(api), Later);
-        Ureq { agent, foreign: false }
+        Ureq { agent, foreign: false, proxies: api.proxies().clone() }
     }
 
     pub(super) fn on_agent(agent: Agent) -> Ureq {
-        Ureq { agent, foreign: true }
+        Ureq { agent, foreign: true, proxies: Proxies::None }
     }
 
     fn run<B: AsSendBody + 'static>(
@@ -144,7 +146,9 @@ impl Transport for Ureq {
     ) -> Result<Response<Reader>, Failure> {
         exchange.remaining()?;
         let (mut parts, body) = request.into_parts();
-        let unsaid = if self.foreign { None } else { Some(keep_back(&mut parts)) };
+        let proxy = self.proxies.choose(&parts.uri)?;
+        let proxy = proxy.filter(|proxy| proxy.forwards(&parts.uri));
+        let unsaid = if self.foreign { None } else { Some(keep_back(&mut parts, proxy)) };
         let mut current = Some(Current::new(exchange, unsaid));
         let mut reader = None;
         if body.bytes().is_none() {
@@ -165,6 +169,7 @@ impl Transport for Ureq {
             // It tells nothing of bytes, but here is a head.
             exchange.received(1);
         }
+        proxy::judge(proxy, parts.status)?;
         let reader = body.into_with_config().limit(u64::MAX).reader();
         let body = BodyReader { reader, current };
         Ok(Response::from_parts(parts, Box::new(body)))
@@ -173,9 +178,18 @@ impl Transport for Ureq {
 
 /// Takes everything out of a request that ureq has no need to know. It logs
 /// targets and, byte for byte, heads; a credential may be in either.
-fn keep_back(parts: &mut Parts) -> Unsaid {
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let line = format!("{} {target} HTTP/1.1", parts.method).into_bytes();
+fn keep_back(parts: &mut Parts, proxy: Option<&Proxy>) -> Unsaid {
+    let line = match proxy {
+        // It wants the whole URL.
+        Some(proxy) => {
+            proxy.sign(&mut parts.headers);
+            format!("{} {} HTTP/1.1", parts.method, parts.uri).into_bytes()
+        }
+        None => {
+            let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+            format!("{} {target} HTTP/1.1", parts.method).into_bytes()
+        }
+    };
     let mut uri = mem::take(&mut parts.uri).into_parts();
     uri.path_and_query = Some(PathAndQuery::from_static("/"));
     parts.uri = Uri::from_parts(uri).expect("another path makes no bad URL");

@@ -11,12 +11,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Uri;
 use smol::future::FutureExt;
-use smol::io::{AsyncRead, AsyncWrite};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use smol::{Async, Timer, channel};
 
 use super::socket::{Link, Socket};
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
+use crate::proxy::{Move, Proxies, Proxy, Tunnel};
 use crate::resolve::{Found, Names};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
@@ -37,11 +38,12 @@ enum Layer {
 pub(super) struct Means {
     tls: Tls,
     names: Names,
+    proxies: Proxies,
 }
 
 impl Means {
     pub(super) fn new(api: &Api) -> Means {
-        Means { tls: api.tls().clone(), names: api.names().clone() }
+        Means { tls: api.tls().clone(), names: api.names().clone(), proxies: api.proxies().clone() }
     }
 
     pub(super) async fn connect(
@@ -52,13 +54,23 @@ impl Means {
         let https = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let proxy = self.proxies.choose(uri)?;
         exchange.enter(Phase::Resolve);
-        let addrs = match self.names.known(host, port) {
-            Some(known) => known,
-            None => looked_up(&self.names, host, port).await?,
+        let (near, door) = proxy.map_or((host, port), |proxy| (proxy.host(), proxy.port()));
+        let addrs = self.addresses(near, door).await?;
+        let tunnel = match proxy.filter(|proxy| !proxy.forwards(uri)) {
+            Some(proxy) if proxy.wants_address() => {
+                let found = self.addresses(host, port).await?;
+                Some(Tunnel::new(proxy, host, port, found.first().copied())?)
+            }
+            Some(proxy) => Some(Tunnel::new(proxy, host, port, None)?),
+            None => None,
         };
         exchange.enter(Phase::Connect);
-        let (socket, link) = Socket::new(first_to_answer(&addrs).await?);
+        let (mut socket, link) = Socket::new(first_to_answer(&addrs).await?);
+        if let Some(tunnel) = tunnel {
+            go_through(tunnel, &mut socket).await?;
+        }
         let layer = if https {
             exchange.enter(Phase::Tls);
             shake_hands(socket, host, &self.tls).await?
@@ -66,6 +78,34 @@ impl Means {
             Layer::Plain(socket)
         };
         Ok((Wire { layer, link: link.clone() }, link))
+    }
+
+    /// The proxy that takes requests for this URL as they are.
+    pub(super) fn forwarder(&self, uri: &Uri) -> Result<Option<&Proxy>, Failure> {
+        Ok(self.proxies.choose(uri)?.filter(|proxy| proxy.forwards(uri)))
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Found {
+        match self.names.known(host, port) {
+            Some(known) => Ok(known),
+            None => looked_up(&self.names, host, port).await,
+        }
+    }
+}
+
+/// Has the proxy connect this socket to the server.
+async fn go_through(mut tunnel: Tunnel, socket: &mut Socket) -> Result<(), Failure> {
+    let failed = |error| Failure::from_io(error, Phase::Connect);
+    let mut buffer = [0; 1024];
+    loop {
+        match tunnel.next() {
+            Move::Write(bytes) => socket.write_all(&bytes).await.map_err(failed)?,
+            Move::Read => {
+                let read = socket.read(&mut buffer).await.map_err(failed)?;
+                tunnel.fed(&buffer[..read])?;
+            }
+            Move::Through => return Ok(()),
+        }
     }
 }
 

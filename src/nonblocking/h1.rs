@@ -25,6 +25,7 @@ use super::transport::Transport;
 use crate::api::Api;
 use crate::body::{Body, PIECE};
 use crate::error::{ErrorKind, Phase};
+use crate::proxy::{self, Proxy};
 use crate::transport::{Exchange, Failure, MAX_FIELDS, MAX_HEAD};
 
 pub(crate) struct Http1 {
@@ -43,6 +44,7 @@ impl Http1 {
         request: Request<Body>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
+        let proxy = self.means.forwarder(request.uri())?;
         let origin = Origin::of(request.uri());
         let careful = !request.method().is_idempotent();
         let reused = self.idle.take(&origin, careful);
@@ -53,8 +55,9 @@ impl Http1 {
         };
         connection.link.serve(Some(exchange));
         exchange.enter(Phase::Send);
-        let head = connection.request(to_hyper(request), exchange).await?;
+        let head = connection.request(to_hyper(request, proxy), exchange).await?;
         let (parts, body) = head.into_parts();
+        proxy::judge(proxy, parts.status)?;
         let home = Some((self.idle.clone(), origin));
         let exchange = exchange.clone();
         let incoming = Incoming { connection: Some(connection), body, home, exchange };
@@ -83,14 +86,19 @@ impl Transport for Http1 {
     }
 }
 
-/// hyper wants a path and a Host where we have a whole URL.
-fn to_hyper(request: Request<Body>) -> Request<Outgoing> {
+/// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
+fn to_hyper(request: Request<Body>, proxy: Option<&Proxy>) -> Request<Outgoing> {
     let (mut parts, body) = request.into_parts();
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
     parts.headers.insert(HOST, host.expect("the engine's URLs have a good host"));
-    let path = parts.uri.into_parts().path_and_query;
-    parts.uri = path.map_or_else(Uri::default, Uri::from);
+    match proxy {
+        Some(proxy) => proxy.sign(&mut parts.headers),
+        None => {
+            let path = parts.uri.into_parts().path_and_query;
+            parts.uri = path.map_or_else(Uri::default, Uri::from);
+        }
+    }
     Request::from_parts(parts, Outgoing::new(body))
 }
 

@@ -16,8 +16,8 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// system: a server that closes it in the meantime would beat the probe as well.
 const FRESH: Duration = Duration::from_millis(1);
 
-/// Idle connections by origin. All have the TLS configuration of the one API
-/// that owns the pool, so that is no part of the key.
+/// Idle connections by origin. All have the TLS configuration and the proxies of
+/// the one API that owns the pool, so those are no part of the key.
 pub(super) struct Idle {
     most: usize,
     resting: Mutex<Vec<Resting>>,

@@ -152,6 +152,10 @@ impl Front {
         format!("https://{host}:{}/", self.addr.port())
     }
 
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     pub fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
