@@ -145,10 +145,10 @@ mod policy;
 #[cfg(feature = "pool")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
 pub mod pool;
+mod proxy;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
-mod proxy;
 mod request;
 mod resolve;
 mod response;
@@ -175,9 +175,9 @@ pub use group::ErrorGroup;
 pub use multipart::Multipart;
 pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};
+pub use proxy::Proxy;
 #[cfg(feature = "redis")]
 pub use redis::RedisGate;
-pub use proxy::Proxy;
 pub use request::Request;
 pub use resolve::Resolve;
 pub use response::Response;
