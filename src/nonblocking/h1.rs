@@ -15,13 +15,13 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
 use smol::io::AsyncRead;
-use smol_hyper::rt::FuturesIo;
 
-use super::connect::{Means, Wire};
+use super::connect::Means;
 use super::idle::{Idle, Origin};
 use super::reader::Reader;
 use super::socket::Link;
 use super::transport::Transport;
+use super::wire::Wire;
 use crate::api::Api;
 use crate::body::{Body, PIECE};
 use crate::error::{ErrorKind, Phase};
@@ -69,7 +69,7 @@ impl Http1 {
         let shaken = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_FIELDS)
-            .handshake(FuturesIo::new(wire))
+            .handshake(wire)
             .await;
         let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
         Ok(Connection { sender, driver, link })
@@ -105,7 +105,7 @@ fn to_hyper(request: Request<Body>, proxy: Option<&Proxy>) -> Request<Outgoing> 
 /// A connection and the future that moves its bytes.
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
-    driver: http1::Connection<FuturesIo<Wire>, Outgoing>,
+    driver: http1::Connection<Wire, Outgoing>,
     link: Arc<Link>,
 }
 

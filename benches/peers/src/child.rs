@@ -161,7 +161,9 @@ pub(crate) fn run(job: &Job, count: Option<Count>) -> Result<()> {
     latencies.sort_unstable();
     let at = |share: f64| {
         let index = (latencies.len() as f64 * share) as usize;
-        latencies.get(index.min(latencies.len().wrapping_sub(1))).map_or(f64::NAN, |ns| *ns as f64 / 1e3)
+        latencies
+            .get(index.min(latencies.len().wrapping_sub(1)))
+            .map_or(f64::NAN, |ns| *ns as f64 / 1e3)
     };
     let said = Said {
         calls: latencies.len() as f64,

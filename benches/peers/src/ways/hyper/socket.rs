@@ -70,7 +70,8 @@ impl AsyncRead for Socket {
                     self.drained = true;
                 }
                 done => {
-                    self.drained = matches!(done, Ok(1..)) && matches!(done, Ok(n) if n < buffer.len());
+                    self.drained =
+                        matches!(done, Ok(1..)) && matches!(done, Ok(n) if n < buffer.len());
                     return Poll::Ready(done);
                 }
             }
