@@ -72,8 +72,8 @@ fn drive(
                 let result = acquire(&seat, cancel, admit);
                 call.admitted(result, seat.now())
             }
-            Step::Send(outgoing) => {
-                let result = exchange(transport, &outgoing, rest);
+            Step::Send(mut outgoing) => {
+                let result = exchange(transport, &mut outgoing, rest);
                 call.received(&outgoing.exchange, result, seat.now())
             }
             Step::Sleep(until) => {
@@ -87,12 +87,13 @@ fn drive(
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 fn exchange(
     transport: &dyn Transport,
-    outgoing: &Outgoing,
+    outgoing: &mut Outgoing,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
     *rest = None;
+    let request = outgoing.take_request();
     let exchange = &outgoing.exchange;
-    let (parts, mut body) = transport.send(outgoing.request.clone(), exchange)?.into_parts();
+    let (parts, mut body) = transport.send(request, exchange)?.into_parts();
     exchange.enter(Phase::Body);
     let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
     if inbox.is_open() {

@@ -24,12 +24,11 @@ pub(super) struct Idle {
 }
 
 struct Resting {
-    origin: Origin,
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Origin(Scheme, Authority);
 
 impl Origin {
@@ -38,6 +37,10 @@ impl Origin {
         let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
         let authority = uri.authority().cloned().expect("an absolute URL");
         Origin(scheme, authority)
+    }
+
+    fn is_of(&self, uri: &Uri) -> bool {
+        uri.authority() == Some(&self.1) && uri.scheme() == Some(&self.0)
     }
 }
 
@@ -48,12 +51,12 @@ impl Idle {
 
     /// The one used last, if it is still good. `careful` asks the system even
     /// about one just put away, for a request that must not be sent twice.
-    pub(super) fn take(&self, origin: &Origin, careful: bool) -> Option<Connection> {
+    pub(super) fn take(&self, uri: &Uri, careful: bool) -> Option<Box<Connection>> {
         loop {
             let now = Instant::now();
             let mut found = {
                 let mut resting = lock(&self.resting);
-                let at = resting.iter().rposition(|rest| rest.origin == *origin)?;
+                let at = resting.iter().rposition(|rest| rest.connection.origin.is_of(uri))?;
                 resting.remove(at)
             };
             let age = now.saturating_duration_since(found.since);
@@ -63,7 +66,7 @@ impl Idle {
         }
     }
 
-    pub(super) fn put(&self, origin: Origin, connection: Connection) {
+    pub(super) fn put(&self, connection: Box<Connection>) {
         let since = Instant::now();
         let mut resting = lock(&self.resting);
         let old = |rest: &Resting| since.saturating_duration_since(rest.since) >= LONGEST;
@@ -72,7 +75,7 @@ impl Idle {
         // Closed after the lock is gone.
         let surplus = (stale + full).min(resting.len());
         let gone: Vec<Resting> = resting.drain(..surplus).collect();
-        resting.push(Resting { origin, connection, since });
+        resting.push(Resting { connection, since });
         drop(resting);
         drop(gone);
     }
