@@ -3,16 +3,17 @@
 
 #![forbid(unsafe_code)]
 
-// mod chart;
+mod chart;
 mod child;
 mod drive;
 mod options;
-// mod report;
-// mod run;
+mod python;
+mod report;
+mod run;
 mod server;
-// mod table;
-// mod targets;
-// mod trace;
+mod table;
+mod targets;
+mod trace;
 mod ways;
 
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ pub fn main(count: Option<Count>) -> ExitCode {
         }
         Mode::Serve => server::serve(),
         Mode::Child(job) => child::run(&job, count),
-        Mode::Compare(settings) => Ok(drop(settings)),
+        Mode::Compare(settings) => run::compare(&settings),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
