@@ -59,8 +59,9 @@ async fn drive(
 ) -> Result<(Response, Option<Permit>), Error> {
     let cancel = bounds.cancel.clone();
     let cancel = cancel.as_ref();
-    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
-    let mut step = call.begin(alarm.now());
+    let now = alarm.now();
+    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), now);
+    let mut step = call.begin(now);
     loop {
         step = match step {
             Step::Refresh(refresh) => {

@@ -120,6 +120,9 @@ impl Connection {
     pub(super) fn is_good(&mut self, ask_system: bool) -> bool {
         if ask_system {
             self.link.probe();
+        } else if !self.link.has_news() {
+            // It was good when it was put away.
+            return self.sender.is_ready();
         }
         let mut cx = Context::from_waker(Waker::noop());
         Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
