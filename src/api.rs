@@ -194,7 +194,7 @@ impl Api {
     }
 
     pub(crate) fn canary(&self) -> Option<Arc<str>> {
-        self.0.credentials.current().0.canary().map(Arc::from)
+        self.0.credentials.canary()
     }
 
     /// The query parameter that the credential is in.

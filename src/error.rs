@@ -32,7 +32,7 @@ pub enum ErrorKind {
     Timeout(Phase),
     /// The server's bytes are not HTTP.
     Protocol,
-    /// The head of the response is larger than 64 KiB, or has more than 128 fields.
+    /// The head of the response is larger than 64 KiB, or has more than 100 fields.
     HeadTooLarge,
     /// A redirect, or a link to a next page, that must not be followed; or one too many.
     Redirect,
@@ -328,7 +328,7 @@ impl Error {
             ErrorKind::Connect => "could not connect",
             ErrorKind::Tls => "TLS failed",
             ErrorKind::Protocol => "not HTTP",
-            ErrorKind::HeadTooLarge => "response head above 64 KiB or 128 fields",
+            ErrorKind::HeadTooLarge => "response head above 64 KiB or 100 fields",
             ErrorKind::Redirect => "redirect not followed",
             ErrorKind::Closed => "connection closed",
             ErrorKind::Truncated => "body truncated",

@@ -6,9 +6,14 @@
 //! (<https://url.spec.whatwg.org/>) reads it, because that is what servers are tested against.
 //! Both end in the same normal form, so that comparing two URLs is comparing two strings.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
 
+use bytes::Bytes;
+use http::Uri;
+use http::uri::{PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 /// The longest text `http::Uri` takes.
@@ -75,12 +80,21 @@ impl std::error::Error for UrlError {}
 
 /// An absolute `http` or `https` URL in normal form, without userinfo and fragment.
 ///
-/// The parts are read off `uri`: a URL that `http` would refuse cannot come to exist.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// The parts are read off `uri`: a URL that `http` would refuse cannot come to exist. Clones share
+/// its bytes; most are never asked for their text.
+#[derive(Clone)]
 pub(crate) struct Url {
-    text: String,
-    uri: http::Uri,
+    uri: Uri,
+    text: OnceLock<String>,
 }
+
+impl PartialEq for Url {
+    fn eq(&self, other: &Url) -> bool {
+        self.uri == other.uri
+    }
+}
+
+impl Eq for Url {}
 
 impl Url {
     /// Parses an absolute URL as the caller gave it. A fragment is dropped, as it is never sent
@@ -114,8 +128,7 @@ impl Url {
         if url.path().ends_with('/') {
             return Ok(url);
         }
-        let path = format!("{}/", url.path());
-        Url::assemble(url.is_https(), url.host_header(), &path, None)
+        url.with_path(format!("{}/", url.path()), None)
     }
 
     /// Joins a target as the caller wrote it to this base, below which the result must stay: the
@@ -165,7 +178,7 @@ impl Url {
             None | Some("") => encoded.to_owned(),
             Some(query) => format!("{query}&{encoded}"),
         };
-        *self = self.with_path(self.path(), Some(&query))?;
+        *self = self.with_path(self.path().to_owned(), Some(&query))?;
         Ok(())
     }
 
@@ -181,19 +194,19 @@ impl Url {
             return;
         }
         // Never fails: what is left of a URL is one.
-        if let Ok(url) = self.with_path(self.path(), left.as_deref()) {
+        if let Ok(url) = self.with_path(self.path().to_owned(), left.as_deref()) {
             *self = url;
         }
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        &self.text
+        self.text.get_or_init(|| self.uri.to_string())
     }
 
     /// The URL for logs and messages: the values of the query, where API keys are, are hidden.
     pub(crate) fn redacted(&self) -> String {
-        let Some((head, query)) = self.text.split_once('?') else {
-            return self.text.clone();
+        let Some((head, query)) = self.as_str().split_once('?') else {
+            return self.as_str().to_owned();
         };
         let mut out = format!("{head}?");
         for (index, item) in query.split('&').enumerate() {
@@ -212,7 +225,7 @@ impl Url {
     }
 
     pub(crate) fn is_https(&self) -> bool {
-        self.text.starts_with("https:")
+        self.uri.scheme() == Some(&Scheme::HTTPS)
     }
 
     /// The value of the `Host` field (RFC 9110, section 7.2).
@@ -238,7 +251,7 @@ impl Url {
         self.check_within(base).is_ok()
     }
 
-    pub(crate) fn to_uri(&self) -> http::Uri {
+    pub(crate) fn to_uri(&self) -> Uri {
         self.uri.clone()
     }
 
@@ -262,46 +275,45 @@ impl Url {
         let authority = parse_authority(https, host_port)?;
         let mut normal = String::new();
         push_segments(&mut normal, path.get(1..).unwrap_or_default());
-        Url::assemble(https, &authority, &normal, query)
+        let scheme = if https { "https" } else { "http" };
+        let text = format!("{scheme}://{authority}");
+        let uri = text.parse().map_err(|_| UrlError::Character)?;
+        Url { uri, text: OnceLock::new() }.with_path(normal, query)
     }
 
     /// The standard's relative state: no scheme, no authority.
     fn relative(&self, head: &str, query: Option<&str>) -> Result<Url, UrlError> {
         if head.is_empty() {
-            return self.with_path(self.path(), query.or(self.query()));
+            return self.with_path(self.path().to_owned(), query.or(self.query()));
         }
-        let (mut path, tail) = match head.strip_prefix(['/', '\\']) {
-            Some(tail) => (String::new(), tail),
-            None => {
-                let directory = self.path().rsplit_once('/').map_or("", |split| split.0);
-                (directory.to_owned(), head)
-            }
+        let (directory, tail) = match head.strip_prefix(['/', '\\']) {
+            Some(tail) => ("", tail),
+            None => (self.path().rsplit_once('/').map_or("", |split| split.0), head),
         };
+        // Nearly always exactly what it takes.
+        let query_len = query.map_or(0, |query| query.len() + 1);
+        let mut path = String::with_capacity(directory.len() + 1 + tail.len() + query_len);
+        path.push_str(directory);
         push_segments(&mut path, tail);
-        self.with_path(&path, query)
+        self.with_path(path, query)
     }
 
-    fn with_path(&self, path: &str, query: Option<&str>) -> Result<Url, UrlError> {
-        Url::assemble(self.is_https(), self.host_header(), path, query)
-    }
-
-    fn assemble(
-        https: bool,
-        authority: &str,
-        path: &str,
-        query: Option<&str>,
-    ) -> Result<Url, UrlError> {
-        let scheme = if https { "https" } else { "http" };
-        let mut text = format!("{scheme}://{authority}{path}");
+    /// The same scheme and authority with another path, which begins with a slash.
+    fn with_path(&self, path: String, query: Option<&str>) -> Result<Url, UrlError> {
+        let mut target = path;
         if let Some(query) = query {
-            text.push('?');
-            text.extend(utf8_percent_encode(query, QUERY));
+            target.push('?');
+            target.extend(utf8_percent_encode(query, QUERY));
         }
-        if text.len() > MAX_LEN {
+        let origin = (if self.is_https() { "https://" } else { "http://" }).len();
+        if origin + self.host_header().len() + target.len() > MAX_LEN {
             return Err(UrlError::TooLong);
         }
-        let uri = text.parse().map_err(|_| UrlError::Character)?;
-        Ok(Url { text, uri })
+        let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(target.map_err(|_| UrlError::Character)?);
+        let uri = Uri::from_parts(parts).map_err(|_| UrlError::Character)?;
+        Ok(Url { uri, text: OnceLock::new() })
     }
 }
 
@@ -449,7 +461,9 @@ fn push_segments(path: &mut String, tail: &str) {
     while let Some(segment) = segments.next() {
         let dots = match segment.len() {
             // Only as long as the longest spelling, `%2e%2e`, can be worth decoding.
-            1..=6 => segment.to_ascii_lowercase().replace("%2e", "."),
+            1..=6 if segment.contains(['.', '%']) => {
+                segment.to_ascii_lowercase().replace("%2e", ".")
+            }
             _ => String::new(),
         };
         if dots == ".." {
@@ -469,8 +483,8 @@ fn push_segments(path: &mut String, tail: &str) {
 /// slashes, some do so twice, some cut `;parameters` (RFC 3986, section 3.3) off first, and some
 /// forward the decoded text, in which `?` and `#` end the path.
 fn check_hidden_dots(path: &str) -> Result<(), UrlError> {
-    let once: Vec<u8> = percent_decode(path.as_bytes()).collect();
-    let twice: Vec<u8> = percent_decode(&once).collect();
+    let once: Cow<'_, [u8]> = percent_decode(path.as_bytes()).into();
+    let twice: Cow<'_, [u8]> = percent_decode(&once).into();
     if twice.contains(&0) {
         return Err(UrlError::Character);
     }

@@ -139,7 +139,7 @@ fn entries() -> Vec<Entry> {
         ),
         entry(
             "HeadTooLarge",
-            "The head of the response is larger than 64 KiB, or has more than 128 fields.",
+            "The head of the response is larger than 64 KiB, or has more than 100 fields.",
             "The server is at fault; most often it sets too many cookies.",
             vec![at(answering(&large_head()), Request::get("flows"))],
         ),

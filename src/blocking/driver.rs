@@ -1,5 +1,6 @@
 //! Does the engine's steps on the calling thread.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,8 +59,9 @@ fn drive(
     let seat = api.clock().sit();
     let cancel = bounds.cancel.clone();
     let cancel = cancel.as_ref();
-    let mut call = Call::new(api, request, bounds, seat.clone(), seat.now());
-    let mut step = call.begin(seat.now());
+    let now = seat.now();
+    let mut call = Call::new(api, request, bounds, seat.clone(), now);
+    let mut step = call.begin(now);
     loop {
         step = match step {
             Step::Done(result) => return result.map(|response| (response, call.into_permit())),
@@ -72,8 +74,8 @@ fn drive(
                 let result = acquire(&seat, cancel, admit);
                 call.admitted(result, seat.now())
             }
-            Step::Send(outgoing) => {
-                let result = exchange(transport, &outgoing, rest);
+            Step::Send(mut outgoing) => {
+                let result = exchange(transport, &mut outgoing, rest);
                 call.received(&outgoing.exchange, result, seat.now())
             }
             Step::Sleep(until) => {
@@ -84,15 +86,40 @@ fn drive(
     }
 }
 
+thread_local! {
+    static LANDING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Where a body's pieces land: the thread's own place, for zeroing a new one for each call costs
+/// more than a small body does. Taken out while in use, as a transport may make calls of its own.
+struct Landing(Vec<u8>);
+
+impl Landing {
+    fn take() -> Landing {
+        // A thread at its end has no place any more.
+        let mut place = LANDING.try_with(Cell::take).unwrap_or_default();
+        place.resize(16 << 10, 0);
+        Landing(place)
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let place = std::mem::take(&mut self.0);
+        let _ = LANDING.try_with(|own| own.set(place));
+    }
+}
+
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 fn exchange(
     transport: &dyn Transport,
-    outgoing: &Outgoing,
+    outgoing: &mut Outgoing,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
     *rest = None;
+    let request = outgoing.take_request();
     let exchange = &outgoing.exchange;
-    let (parts, mut body) = transport.send(outgoing.request.clone(), exchange)?.into_parts();
+    let (parts, mut body) = transport.send(request, exchange)?.into_parts();
     exchange.enter(Phase::Body);
     let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
     if inbox.is_open() {
@@ -100,9 +127,10 @@ fn exchange(
         *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
         return Ok(head);
     }
-    let mut buffer = [0; 16 << 10];
+    let mut landing = Landing::take();
+    let buffer = &mut landing.0[..];
     loop {
-        let read = match body.read(&mut buffer) {
+        let read = match body.read(buffer) {
             Ok(0) => return inbox.finish(),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

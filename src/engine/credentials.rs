@@ -15,6 +15,8 @@ struct State {
     /// As set. What goes out lies in `current`: the same, or what the hook has made.
     auth: Auth,
     current: Auth,
+    /// What of `current` must not show in anything a server echoes.
+    canary: Option<Arc<str>>,
     /// Grows with each new credential.
     generation: u64,
     stale_at: Option<Instant>,
@@ -40,6 +42,7 @@ pub(crate) enum Standing {
 impl Credentials {
     pub(crate) fn new(auth: Auth) -> Credentials {
         Credentials(Mutex::new(State {
+            canary: auth.canary().map(Arc::from),
             current: auth.clone(),
             auth,
             generation: 1,
@@ -53,6 +56,7 @@ impl Credentials {
 
     pub(crate) fn set(&self, auth: Auth) {
         let mut state = lock(&self.0);
+        state.canary = auth.canary().map(Arc::from);
         state.current = auth.clone();
         state.auth = auth;
         state.stale_at = None;
@@ -78,6 +82,10 @@ impl Credentials {
     pub(crate) fn current(&self) -> (Auth, u64) {
         let state = lock(&self.0);
         (state.current.clone(), state.generation)
+    }
+
+    pub(crate) fn canary(&self) -> Option<Arc<str>> {
+        lock(&self.0).canary.clone()
     }
 
     /// Whether a 401 to this generation can be cured: by the hook, or because a newer one is there.
@@ -162,6 +170,7 @@ impl Lead {
             _ if state.generation > self.generation => Ok(()),
             Ok(auth) => {
                 state.stale_at = auth.expires_in.and_then(|life| now().checked_add(life / 10 * 9));
+                state.canary = auth.canary().map(Arc::from);
                 state.current = auth;
                 state.generation += 1;
                 Ok(())

@@ -52,14 +52,14 @@ impl Inbox {
         head: Response<()>,
         method: &Method,
         wanted: Wanted,
-        asked_for: &[Coding],
+        asked: Option<&HeaderValue>,
     ) -> Result<Inbox, Failure> {
         let (mut parts, ()) = head.into_parts();
         check_size(&parts.headers)?;
         let bodiless = method == Method::HEAD || parts.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
         if !bodiless && wanted != Wanted::None {
-            if let Some(codings) = codings(&parts.headers, asked_for)? {
+            if let Some(codings) = codings(&parts.headers, asked)? {
                 decoder = Some(Decoder::new(&codings));
                 parts.headers.remove(CONTENT_ENCODING);
                 parts.headers.remove(CONTENT_LENGTH);
@@ -211,7 +211,15 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 /// The codings to undo, in the order they were applied. `None` where there are
 /// none, or one that was not asked for: that body is handed over as it is.
-fn codings(headers: &HeaderMap, asked_for: &[Coding]) -> Result<Option<Vec<Coding>>, Failure> {
+fn codings(
+    headers: &HeaderMap,
+    asked: Option<&HeaderValue>,
+) -> Result<Option<Vec<Coding>>, Failure> {
+    if !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(None);
+    }
+    let asked = asked.and_then(|value| value.to_str().ok());
+    let asked_for = asked.map(Coding::listed).unwrap_or_default();
     let mut found = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         let Ok(value) = value.to_str() else { return Ok(None) };
@@ -240,7 +248,7 @@ mod tests {
         for (name, value) in fields {
             head.headers_mut().append(*name, value.parse().unwrap());
         }
-        Inbox::new(head, &Method::GET, wanted, &[])
+        Inbox::new(head, &Method::GET, wanted, None)
     }
 
     #[test]

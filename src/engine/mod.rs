@@ -353,9 +353,8 @@ impl Call {
     }
 
     fn answered(&mut self, reply: Reply, now: Instant) -> Step {
-        let wall = self.api.clock().wall();
         if let Some(jar) = self.api.jar() {
-            jar.take(&self.hop().url, &reply.headers, wall);
+            jar.take(&self.hop().url, &reply.headers, self.api.clock().wall());
         }
         let redirected =
             match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
@@ -382,7 +381,7 @@ impl Call {
             self.cause = Cause::Refresh;
             return Step::Refresh(self.api.credentials().refresh(self.generation));
         }
-        let asked = wait::asked(&reply.headers, wall);
+        let asked = wait::asked(&reply.headers, || self.api.clock().wall());
         if let Some(permit) = &self.permit {
             match (reply.status.as_u16(), asked) {
                 // What nobody can wait for closes nothing: the calls fail by themselves.

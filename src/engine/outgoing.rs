@@ -7,7 +7,7 @@ use http::{Method, Response};
 
 use super::EVIDENCE;
 use super::Hop;
-use super::coding::{Coding, OFFERED};
+use super::coding::OFFERED;
 use super::inbox::{Inbox, Wanted};
 use super::redirect;
 use crate::api::Api;
@@ -19,12 +19,13 @@ use crate::transport::{Exchange, Failure};
 use crate::url;
 
 pub(crate) struct Outgoing {
-    pub(crate) request: http::Request<Body>,
+    request: http::Request<Body>,
     pub(crate) exchange: Arc<Exchange>,
     method: Method,
     follows: bool,
     accepted: Vec<u16>,
-    codings: Vec<Coding>,
+    /// The `Accept-Encoding` that went out: what was asked for is undone.
+    asked: Option<HeaderValue>,
     max_body: usize,
     opens: bool,
 }
@@ -40,7 +41,12 @@ impl Outgoing {
         } else {
             Wanted::Some(EVIDENCE)
         };
-        Inbox::new(head, &self.method, wanted, &self.codings)
+        Inbox::new(head, &self.method, wanted, self.asked.as_ref())
+    }
+
+    /// The request, for the transport. There is one try for each `Outgoing`.
+    pub(crate) fn take_request(&mut self) -> http::Request<Body> {
+        std::mem::take(&mut self.request)
     }
 }
 
@@ -52,8 +58,11 @@ pub(super) fn build(
     exchange: Exchange,
 ) -> Result<Outgoing, Mistake> {
     let mut url = hop.url.clone();
-    let mut headers = redirect::passed_on(hop.trusted, api.headers());
-    headers.extend(redirect::passed_on(hop.at_home, &request.headers));
+    // Room for what is added below, and for Host.
+    let most = api.headers().len() + request.headers.len() + 6;
+    let mut headers = HeaderMap::with_capacity(most);
+    redirect::pass_on(hop.trusted, api.headers(), &mut headers);
+    redirect::pass_on(hop.at_home, &request.headers, &mut headers);
     if !hop.carries {
         redirect::strip_content(&mut headers);
     }
@@ -73,7 +82,8 @@ pub(super) fn build(
         headers.extend(cookies.map(|cookies| (header::COOKIE, cookies)));
     }
     let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
-    let codings = complete(&mut headers, &hop.method, &body);
+    complete(&mut headers, &hop.method, &body);
+    let asked = headers.get(header::ACCEPT_ENCODING).cloned();
     let mut out = http::Request::new(body);
     *out.method_mut() = hop.method.clone();
     *out.uri_mut() = url.to_uri();
@@ -84,14 +94,14 @@ pub(super) fn build(
         method: hop.method.clone(),
         follows: request.redirects != Some(0),
         accepted: request.accepted.clone(),
-        codings,
+        asked,
         max_body: request.max_body.unwrap_or(api.max_body()),
         opens: request.opens,
     })
 }
 
-/// Adds what every request has; gives the codings it asks for.
-fn complete(headers: &mut HeaderMap, method: &Method, body: &Body) -> Vec<Coding> {
+/// Adds what every request has.
+fn complete(headers: &mut HeaderMap, method: &Method, body: &Body) {
     let mut default = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
@@ -107,6 +117,4 @@ fn complete(headers: &mut HeaderMap, method: &Method, body: &Body) -> Vec<Coding
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
     }
-    let asked = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    asked.map(Coding::listed).unwrap_or_default()
 }

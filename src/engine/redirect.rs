@@ -85,19 +85,26 @@ fn rewritten(method: &Method, status: StatusCode, carries: bool) -> (Method, boo
     }
 }
 
-/// All of the fields for a place that may know them; else those that tell it nothing.
-pub(super) fn passed_on(all: bool, fields: &HeaderMap) -> HeaderMap {
-    if all {
-        return fields.clone();
-    }
-    let mut harmless = HeaderMap::new();
+/// Adds all of the fields for a place that may know them; else those that tell it nothing. A
+/// name that is there already is replaced.
+pub(super) fn pass_on(all: bool, fields: &HeaderMap, to: &mut HeaderMap) {
+    let harmless = |name: &HeaderName| {
+        [header::USER_AGENT, header::CONTENT_TYPE].contains(name)
+            || name.as_str().starts_with("accept")
+    };
+    let mut last = None;
     for (name, value) in fields {
-        let known = [header::USER_AGENT, header::CONTENT_TYPE].contains(name);
-        if known || name.as_str().starts_with("accept") {
-            harmless.append(name, value.clone());
+        if !all && !harmless(name) {
+            continue;
         }
+        // The values of a name come one after another.
+        if last == Some(name) {
+            to.append(name, value.clone());
+        } else {
+            to.insert(name, value.clone());
+        }
+        last = Some(name);
     }
-    harmless
 }
 
 /// Takes away what speaks of a body that does not go along.

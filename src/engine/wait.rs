@@ -2,21 +2,25 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{DATE, HeaderMap, RETRY_AFTER};
+use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+
+static RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+static X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The wait a rejection asks for: `Retry-After` (RFC 9110 section 10.2.3), else
 /// `RateLimit-Reset`, else `X-RateLimit-Reset`. `None` where none can be read.
 ///
 /// A number too large to hold is `Duration::MAX`; a date in the past is zero.
-pub(crate) fn asked(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
-    let now = date(headers, DATE.as_str()).unwrap_or(wall);
-    let since = |at: SystemTime| at.duration_since(now).unwrap_or_default();
-    let after = text(headers, RETRY_AFTER.as_str()).and_then(|value| {
+pub(crate) fn asked(headers: &HeaderMap, wall: impl Fn() -> SystemTime) -> Option<Duration> {
+    // Most responses ask for nothing: the clock and the date are for those that do.
+    let now = || date(headers, &DATE).unwrap_or_else(&wall);
+    let since = |at: SystemTime| at.duration_since(now()).unwrap_or_default();
+    let after = text(headers, &RETRY_AFTER).and_then(|value| {
         seconds(value).or_else(|| Some(since(httpdate::parse_http_date(value).ok()?)))
     });
-    let reset = || seconds(text(headers, "ratelimit-reset")?);
+    let reset = || seconds(text(headers, &RATELIMIT_RESET)?);
     let x_reset = || {
-        let value = seconds(text(headers, "x-ratelimit-reset")?)?;
+        let value = seconds(text(headers, &X_RATELIMIT_RESET)?)?;
         // Some APIs give a time of the Unix epoch, others a number of seconds.
         if value < Duration::from_secs(1_000_000_000) {
             return Some(value);
@@ -27,7 +31,7 @@ pub(crate) fn asked(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
 }
 
 /// The one value of a field; two that differ tell nothing.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     if values.any(|other| other != first) {
@@ -36,7 +40,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(first.to_str().ok()?.trim_matches([' ', '\t']))
 }
 
-fn date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(text(headers, name)?).ok()
 }
 
@@ -60,7 +64,7 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        asked(&headers, httpdate::parse_http_date(NOON).unwrap())
+        asked(&headers, || httpdate::parse_http_date(NOON).unwrap())
     }
 
     #[test]

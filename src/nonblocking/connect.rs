@@ -2,37 +2,24 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Uri;
 use smol::future::FutureExt;
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer, channel};
 
 use super::socket::{Link, Socket};
+use super::wire::{Layer, Wire};
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::proxy::{Move, Proxies, Proxy, Tunnel};
 use crate::resolve::{Found, Names};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
-
-/// A connected stream, and the count of what goes over it: bytes of HTTP, not of TLS.
-pub(super) struct Wire {
-    layer: Layer,
-    link: Arc<Link>,
-}
-
-enum Layer {
-    Plain(Socket),
-    #[cfg(feature = "tls")]
-    Tls(Box<futures_rustls::client::TlsStream<Socket>>),
-}
 
 /// What connections of one API are made with.
 pub(super) struct Means {
@@ -77,7 +64,7 @@ impl Means {
         } else {
             Layer::Plain(socket)
         };
-        Ok((Wire { layer, link: link.clone() }, link))
+        Ok((Wire::new(layer, link.clone()), link))
     }
 
     /// The proxy that takes requests for this URL as they are.
@@ -168,76 +155,4 @@ async fn shake_hands(socket: Socket, host: &str, tls: &Tls) -> Result<Layer, Fai
 #[cfg(not(feature = "tls"))]
 async fn shake_hands(_: Socket, _: &str, tls: &Tls) -> Result<Layer, Failure> {
     Err(tls.missing())
-}
-
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
-
-impl Wire {
-    fn stream(&mut self) -> Pin<&mut dyn Stream> {
-        match &mut self.layer {
-            Layer::Plain(socket) => Pin::new(socket),
-            #[cfg(feature = "tls")]
-            Layer::Tls(stream) => Pin::new(&mut **stream),
-        }
-    }
-
-    fn socket(&self) -> &Socket {
-        match &self.layer {
-            Layer::Plain(socket) => socket,
-            #[cfg(feature = "tls")]
-            Layer::Tls(stream) => stream.get_ref().0,
-        }
-    }
-
-    fn written(&self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let (Poll::Ready(Ok(bytes)), Some(exchange)) = (&done, &*self.link.exchange()) {
-            if !self.socket().is_broken() {
-                exchange.wrote(*bytes);
-            }
-        }
-        done
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let read = self.stream().poll_read(cx, buffer);
-        if let (Poll::Ready(Ok(bytes)), Some(exchange)) = (&read, &*self.link.exchange()) {
-            exchange.received(*bytes);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let done = self.stream().poll_write(cx, bytes);
-        self.written(done)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let done = self.stream().poll_write_vectored(cx, pieces);
-        self.written(done)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_close(cx)
-    }
 }

@@ -59,8 +59,9 @@ async fn drive(
 ) -> Result<(Response, Option<Permit>), Error> {
     let cancel = bounds.cancel.clone();
     let cancel = cancel.as_ref();
-    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
-    let mut step = call.begin(alarm.now());
+    let now = alarm.now();
+    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), now);
+    let mut step = call.begin(now);
     loop {
         step = match step {
             Step::Refresh(refresh) => {
@@ -71,8 +72,8 @@ async fn drive(
                 let result = unless(cancel, pin!(acquire(alarm, admit))).await;
                 call.admitted(result.unwrap_or_else(|Cancelled| Err(cancelled())), alarm.now())
             }
-            Step::Send(outgoing) => {
-                let result = unless(cancel, pin!(timed(alarm, client, &outgoing, rest))).await;
+            Step::Send(mut outgoing) => {
+                let result = unless(cancel, pin!(timed(alarm, client, &mut outgoing, rest))).await;
                 let lost = |Cancelled| Err(Failure::new(ErrorKind::Cancelled, ""));
                 call.received(&outgoing.exchange, result.unwrap_or_else(lost), alarm.now())
             }
@@ -137,11 +138,11 @@ impl Ear {
 async fn timed(
     alarm: &mut Alarm,
     client: &Inner,
-    outgoing: &Outgoing,
+    outgoing: &mut Outgoing,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
     *rest = None;
-    let limits = &outgoing.exchange;
+    let limits = outgoing.exchange.clone();
     let mut done = pin!(exchange(client, outgoing, rest));
     let look = |now: Instant, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
         Poll::Ready(result) => Ok(result),
@@ -154,11 +155,12 @@ async fn timed(
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 async fn exchange(
     client: &Inner,
-    outgoing: &Outgoing,
+    outgoing: &mut Outgoing,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
+    let request = outgoing.take_request();
     let exchange = &outgoing.exchange;
-    let response = client.transport.send(outgoing.request.clone(), exchange).await?;
+    let response = client.transport.send(request, exchange).await?;
     let (parts, mut body) = response.into_parts();
     exchange.enter(Phase::Body);
     let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;

@@ -15,18 +15,18 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
 use smol::io::AsyncRead;
-use smol_hyper::rt::FuturesIo;
 
-use super::connect::{Means, Wire};
+use super::connect::Means;
 use super::idle::{Idle, Origin};
 use super::reader::Reader;
 use super::socket::Link;
 use super::transport::Transport;
+use super::wire::Wire;
 use crate::api::Api;
 use crate::body::{Body, PIECE};
 use crate::error::{ErrorKind, Phase};
 use crate::proxy::{self, Proxy};
-use crate::transport::{Exchange, Failure, MAX_FIELDS, MAX_HEAD};
+use crate::transport::{Exchange, Failure, MAX_HEAD};
 
 pub(crate) struct Http1 {
     means: Means,
@@ -45,9 +45,8 @@ impl Http1 {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let proxy = self.means.forwarder(request.uri())?;
-        let origin = Origin::of(request.uri());
         let careful = !request.method().is_idempotent();
-        let reused = self.idle.take(&origin, careful);
+        let reused = self.idle.take(request.uri(), careful);
         exchange.set_reused(reused.is_some());
         let mut connection = match reused {
             Some(connection) => connection,
@@ -55,24 +54,25 @@ impl Http1 {
         };
         connection.link.serve(Some(exchange));
         exchange.enter(Phase::Send);
-        let head = connection.request(to_hyper(request, proxy), exchange).await?;
+        let request = to_hyper(request, connection.host.clone(), proxy);
+        let head = connection.request(request, exchange).await?;
         let (parts, body) = head.into_parts();
         proxy::judge(proxy, parts.status)?;
-        let home = Some((self.idle.clone(), origin));
-        let exchange = exchange.clone();
-        let incoming = Incoming { connection: Some(connection), body, home, exchange };
+        let (idle, exchange) = (self.idle.clone(), exchange.clone());
+        let incoming = Incoming { connection: Some(connection), body, idle, exchange };
         Ok(Response::from_parts(parts, Reader::own(incoming)))
     }
 
-    async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Connection, Failure> {
+    async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
         let (wire, link) = self.means.connect(uri, exchange).await?;
-        let shaken = http1::Builder::new()
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_FIELDS)
-            .handshake(FuturesIo::new(wire))
-            .await;
+        // Told of a number of fields, even of its own, it would allocate for each head.
+        let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
         let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
-        Ok(Connection { sender, driver, link })
+        let authority = uri.authority().map(|authority| authority.as_str());
+        let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
+        let host = host.expect("the engine's URLs have a good host");
+        let origin = Origin::of(uri);
+        Ok(Box::new(Connection { sender, driver, link, origin, host }))
     }
 }
 
@@ -87,11 +87,13 @@ impl Transport for Http1 {
 }
 
 /// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
-fn to_hyper(request: Request<Body>, proxy: Option<&Proxy>) -> Request<Outgoing> {
+fn to_hyper(
+    request: Request<Body>,
+    host: HeaderValue,
+    proxy: Option<&Proxy>,
+) -> Request<Outgoing> {
     let (mut parts, body) = request.into_parts();
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
-    parts.headers.insert(HOST, host.expect("the engine's URLs have a good host"));
+    parts.headers.insert(HOST, host);
     match proxy {
         Some(proxy) => proxy.sign(&mut parts.headers),
         None => {
@@ -102,11 +104,15 @@ fn to_hyper(request: Request<Body>, proxy: Option<&Proxy>) -> Request<Outgoing> 
     Request::from_parts(parts, Outgoing::new(body))
 }
 
-/// A connection and the future that moves its bytes.
+/// A connection and the future that moves its bytes. Boxed once for its life: it is large, and
+/// goes from hand to hand with each call.
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
-    driver: http1::Connection<FuturesIo<Wire>, Outgoing>,
+    driver: http1::Connection<Wire, Outgoing>,
     link: Arc<Link>,
+    pub(super) origin: Origin,
+    /// The value of the field Host.
+    host: HeaderValue,
 }
 
 impl Connection {
@@ -114,6 +120,9 @@ impl Connection {
     pub(super) fn is_good(&mut self, ask_system: bool) -> bool {
         if ask_system {
             self.link.probe();
+        } else if !self.link.has_news() {
+            // It was good when it was put away.
+            return self.sender.is_ready();
         }
         let mut cx = Context::from_waker(Waker::noop());
         Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
@@ -125,12 +134,14 @@ impl Connection {
         request: Request<Outgoing>,
         exchange: &Exchange,
     ) -> Result<Response<HyperBody>, Failure> {
-        let written = request.body().taken.clone();
+        let untaken = request.body().untaken.clone();
         let mut answer = pin!(self.sender.send_request(request));
         let mut closed = false;
         poll_fn(|cx| {
             let driven = if closed { Poll::Pending } else { Pin::new(&mut self.driver).poll(cx) };
-            if exchange.phase() == Phase::Send && written.load(Relaxed) {
+            if exchange.phase() == Phase::Send
+                && untaken.as_ref().is_none_or(|it| !it.load(Relaxed))
+            {
                 exchange.enter(Phase::Head);
             }
             let ended = match driven {
@@ -156,9 +167,9 @@ impl Connection {
 
 /// A body on its way in; brings its connection home when it is complete.
 pub(super) struct Incoming {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     body: HyperBody,
-    home: Option<(Arc<Idle>, Origin)>,
+    idle: Arc<Idle>,
     exchange: Arc<Exchange>,
 }
 
@@ -207,15 +218,11 @@ impl Incoming {
 
     /// The body is complete: lets the connection settle, and keeps it if it is good.
     fn bring_home(&mut self, cx: &mut Context<'_>) {
-        let (Some(mut connection), Some((idle, origin))) =
-            (self.connection.take(), self.home.take())
-        else {
-            return;
-        };
+        let Some(mut connection) = self.connection.take() else { return };
         let open = Pin::new(&mut connection.driver).poll(cx).is_pending();
         if open && connection.sender.is_ready() {
             connection.link.serve(None);
-            idle.put(origin, connection);
+            self.idle.put(connection);
         }
     }
 }
@@ -225,8 +232,8 @@ pub(super) struct Outgoing {
     data: Option<Bytes>,
     reader: Option<(Box<dyn AsyncRead + Send + Unpin>, BytesMut)>,
     left: Option<u64>,
-    /// hyper has taken all of it.
-    taken: Arc<AtomicBool>,
+    /// hyper has yet to take it all; `None` where there is nothing to take.
+    untaken: Option<Arc<AtomicBool>>,
 }
 
 impl Outgoing {
@@ -237,8 +244,9 @@ impl Outgoing {
         if body.bytes().is_none() {
             reader = Some((Box::new(body.into_async_reader()), BytesMut::new()));
         }
-        let taken = Arc::new(AtomicBool::new(data.is_none() && reader.is_none()));
-        Outgoing { data, reader, left, taken }
+        let some = data.is_some() || reader.is_some();
+        let untaken = some.then(|| Arc::new(AtomicBool::new(true)));
+        Outgoing { data, reader, left, untaken }
     }
 }
 
@@ -266,7 +274,7 @@ impl http_body::Body for Outgoing {
             *left = left.saturating_sub(piece.len() as u64);
         }
         if piece.is_none() || this.left == Some(0) {
-            this.taken.store(true, Relaxed);
+            this.untaken.iter().for_each(|untaken| untaken.store(false, Relaxed));
         }
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }

@@ -8,13 +8,10 @@ use http::uri::{Authority, Scheme};
 
 use super::h1::Connection;
 use crate::sync::lock;
+use crate::transport::FRESH;
 
 /// How long one may wait. Many servers give up after 60 s, some after 20.
 const LONGEST: Duration = Duration::from_secs(15);
-
-/// Below that, a connection just put away is taken for good without asking the
-/// system: a server that closes it in the meantime would beat the probe as well.
-const FRESH: Duration = Duration::from_millis(1);
 
 /// Idle connections by origin. All have the TLS configuration and the proxies of
 /// the one API that owns the pool, so those are no part of the key.
@@ -24,12 +21,11 @@ pub(super) struct Idle {
 }
 
 struct Resting {
-    origin: Origin,
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Origin(Scheme, Authority);
 
 impl Origin {
@@ -38,6 +34,10 @@ impl Origin {
         let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
         let authority = uri.authority().cloned().expect("an absolute URL");
         Origin(scheme, authority)
+    }
+
+    fn is_of(&self, uri: &Uri) -> bool {
+        uri.authority() == Some(&self.1) && uri.scheme() == Some(&self.0)
     }
 }
 
@@ -48,12 +48,12 @@ impl Idle {
 
     /// The one used last, if it is still good. `careful` asks the system even
     /// about one just put away, for a request that must not be sent twice.
-    pub(super) fn take(&self, origin: &Origin, careful: bool) -> Option<Connection> {
+    pub(super) fn take(&self, uri: &Uri, careful: bool) -> Option<Box<Connection>> {
         loop {
             let now = Instant::now();
             let mut found = {
                 let mut resting = lock(&self.resting);
-                let at = resting.iter().rposition(|rest| rest.origin == *origin)?;
+                let at = resting.iter().rposition(|rest| rest.connection.origin.is_of(uri))?;
                 resting.remove(at)
             };
             let age = now.saturating_duration_since(found.since);
@@ -63,7 +63,7 @@ impl Idle {
         }
     }
 
-    pub(super) fn put(&self, origin: Origin, connection: Connection) {
+    pub(super) fn put(&self, connection: Box<Connection>) {
         let since = Instant::now();
         let mut resting = lock(&self.resting);
         let old = |rest: &Resting| since.saturating_duration_since(rest.since) >= LONGEST;
@@ -72,7 +72,7 @@ impl Idle {
         // Closed after the lock is gone.
         let surplus = (stale + full).min(resting.len());
         let gone: Vec<Resting> = resting.drain(..surplus).collect();
-        resting.push(Resting { origin, connection, since });
+        resting.push(Resting { connection, since });
         drop(resting);
         drop(gone);
     }

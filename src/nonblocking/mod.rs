@@ -22,6 +22,7 @@ mod reader;
 mod socket;
 mod streamed;
 mod transport;
+mod wire;
 
 use std::fmt;
 use std::future::Future;

@@ -14,7 +14,7 @@ use super::h1;
 pub struct Reader(Source);
 
 enum Source {
-    Own(Box<h1::Incoming>),
+    Own(h1::Incoming),
     Other(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
 
@@ -26,7 +26,7 @@ impl Reader {
     }
 
     pub(super) fn own(incoming: h1::Incoming) -> Reader {
-        Reader(Source::Own(Box::new(incoming)))
+        Reader(Source::Own(incoming))
     }
 
     /// The next piece; `None` when the body is complete.

@@ -40,6 +40,11 @@ impl Link {
     pub(super) fn probe(&self) {
         self.look.store(true, SeqCst);
     }
+
+    /// Whether the reactor has told of anything since the last read.
+    pub(super) fn has_news(&self) -> bool {
+        self.look.load(SeqCst)
+    }
 }
 
 impl Wake for Link {

@@ -321,7 +321,7 @@ fn heads() -> Vec<Scenario> {
     };
     let large = |name, head: String| {
         once(name).send(get()).reply(raw_close(head)).expect(
-            "HeadTooLarge/Yes: GET http://H/x: response head above 64 KiB or 128 fields",
+            "HeadTooLarge/Yes: GET http://H/x: response head above 64 KiB or 100 fields",
             "First HeadTooLarge",
             "GET /x",
         )
@@ -359,7 +359,7 @@ fn heads() -> Vec<Scenario> {
         large("a field too long", format!("HTTP/1.1 200 OK\r\nX: {long}\r\n\r\n")),
         large("a head without an end", format!("HTTP/1.1 200 {}\r\n", "a".repeat(200_000))),
         large("too many fields", fields(1000)),
-        once("many fields").send(get()).reply(raw(fields(100))).expect("200 a", "First 200", "GET /x"),
+        once("many fields").send(get()).reply(raw(fields(99))).expect("200 a", "First 200", "GET /x"),
         once("bytes above ASCII in a field")
             .send(get())
             .reply(raw(b"HTTP/1.1 200 OK\r\nX-A: caf\xe9\r\nContent-Length: 1\r\n\r\na"))

@@ -1,0 +1,123 @@
+//! A connected stream as hyper wants it, plain or under TLS.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use smol::io::{AsyncRead, AsyncWrite};
+
+use super::socket::{Link, Socket};
+
+/// Counts what goes over it: bytes of HTTP, not of TLS.
+pub(super) struct Wire {
+    layer: Layer,
+    link: Arc<Link>,
+}
+
+pub(super) enum Layer {
+    Plain(Socket),
+    #[cfg(feature = "tls")]
+    Tls(Box<futures_rustls::client::TlsStream<Socket>>),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+impl Wire {
+    pub(super) fn new(layer: Layer, link: Arc<Link>) -> Wire {
+        Wire { layer, link }
+    }
+
+    fn stream(&mut self) -> Pin<&mut dyn Stream> {
+        match &mut self.layer {
+            Layer::Plain(socket) => Pin::new(socket),
+            #[cfg(feature = "tls")]
+            Layer::Tls(stream) => Pin::new(&mut **stream),
+        }
+    }
+
+    fn socket(&self) -> &Socket {
+        match &self.layer {
+            Layer::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Layer::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn written(&self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = done {
+            if !self.socket().is_broken() {
+                self.link.exchange().iter().for_each(|exchange| exchange.wrote(bytes));
+            }
+        }
+        done
+    }
+}
+
+/// As much as is taken at once.
+const AT_ONCE: usize = 64 << 10;
+
+thread_local! {
+    /// hyper's buffer is not initialised, and asked for much oftener than there
+    /// is something to read; zeroing it each time cost more than this copy.
+    static LANDING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Taken out, not borrowed: a waker may run code of anybody's in between.
+        let mut landing = LANDING.try_with(Cell::take).unwrap_or_default();
+        if landing.is_empty() {
+            landing.resize(AT_ONCE, 0);
+        }
+        let room = cursor.remaining().min(AT_ONCE);
+        let polled = self.stream().poll_read(cx, &mut landing[..room]);
+        if let Poll::Ready(Ok(read)) = polled {
+            cursor.put_slice(&landing[..read]);
+            self.link.exchange().iter().for_each(|exchange| exchange.received(read));
+        }
+        // A thread at its end has no place for it any more.
+        let _ = LANDING.try_with(|place| place.set(landing));
+        ready!(polled)?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let done = self.stream().poll_write(cx, bytes);
+        self.written(done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        matches!(self.layer, Layer::Plain(_))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let done = self.stream().poll_write_vectored(cx, pieces);
+        self.written(done)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_close(cx)
+    }
+}
