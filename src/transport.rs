@@ -48,10 +48,6 @@ pub(crate) const MAX_HEAD: usize = 64 << 10;
 /// hyper's own limit: it has room for so many without an allocation.
 pub(crate) const MAX_FIELDS: usize = 100;
 
-/// Below that, a connection just put away is taken for good without asking the
-/// system: a server that closes it in the meantime would beat the probe as well.
-pub(crate) const FRESH: Duration = Duration::from_millis(1);
-
 /// Why an exchange failed, as a transport tells it.
 #[derive(Debug)]
 pub struct Failure {

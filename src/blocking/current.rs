@@ -22,15 +22,12 @@ pub(super) struct Current {
     /// Interrupts what the call waits for when it is cancelled.
     interrupt: Option<Interrupt>,
     unsaid: Option<Unsaid>,
-    /// The request must not be sent twice: only a connection that is known to be
-    /// good may carry it.
-    careful: bool,
 }
 
 impl Current {
-    pub(super) fn new(exchange: &Arc<Exchange>, unsaid: Option<Unsaid>, careful: bool) -> Current {
+    pub(super) fn new(exchange: &Arc<Exchange>, unsaid: Option<Unsaid>) -> Current {
         let exchange = exchange.clone();
-        Current { exchange, interrupt: None, unsaid, careful }
+        Current { exchange, interrupt: None, unsaid }
     }
 }
 
@@ -80,11 +77,6 @@ pub(super) fn within<T>(slot: &mut Option<Current>, f: impl FnOnce() -> T) -> T 
 
 fn swap(slot: &mut Option<Current>) {
     CURRENT.with_borrow_mut(|current| mem::swap(current, slot));
-}
-
-/// Whether the request at hand must not be sent twice.
-pub(super) fn is_careful() -> bool {
-    CURRENT.with_borrow(|current| current.as_ref().is_none_or(|current| current.careful))
 }
 
 /// The exchange at hand. There is always one while ureq runs on our sockets.

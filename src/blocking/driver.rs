@@ -1,6 +1,5 @@
 //! Does the engine's steps on the calling thread.
 
-use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,9 +58,8 @@ fn drive(
     let seat = api.clock().sit();
     let cancel = bounds.cancel.clone();
     let cancel = cancel.as_ref();
-    let now = seat.now();
-    let mut call = Call::new(api, request, bounds, seat.clone(), now);
-    let mut step = call.begin(now);
+    let mut call = Call::new(api, request, bounds, seat.clone(), seat.now());
+    let mut step = call.begin(seat.now());
     loop {
         step = match step {
             Step::Done(result) => return result.map(|response| (response, call.into_permit())),
@@ -86,30 +84,6 @@ fn drive(
     }
 }
 
-thread_local! {
-    static LANDING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Where a body's pieces land: the thread's own place, for zeroing a new one for each call costs
-/// more than a small body does. Taken out while in use, as a transport may make calls of its own.
-struct Landing(Vec<u8>);
-
-impl Landing {
-    fn take() -> Landing {
-        // A thread at its end has no place any more.
-        let mut place = LANDING.try_with(Cell::take).unwrap_or_default();
-        place.resize(16 << 10, 0);
-        Landing(place)
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let place = std::mem::take(&mut self.0);
-        let _ = LANDING.try_with(|own| own.set(place));
-    }
-}
-
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 fn exchange(
     transport: &dyn Transport,
@@ -127,10 +101,9 @@ fn exchange(
         *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
         return Ok(head);
     }
-    let mut landing = Landing::take();
-    let buffer = &mut landing.0[..];
+    let mut buffer = [0; 16 << 10];
     loop {
-        let read = match body.read(buffer) {
+        let read = match body.read(&mut buffer) {
             Ok(0) => return inbox.finish(),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

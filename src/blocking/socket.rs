@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Type};
 use ureq::Error;
@@ -15,7 +15,7 @@ use super::current;
 use super::hangup::Target;
 use super::wire::Wire;
 use crate::error::{ErrorKind, Phase};
-use crate::transport::{Exchange, FRESH, Failure};
+use crate::transport::{Exchange, Failure};
 
 pub(super) fn other(failure: Failure) -> Error {
     Error::Other(failure.into())
@@ -166,13 +166,11 @@ pub(super) struct Connection {
     buffers: LazyBuffers,
     /// Made for the exchange at hand, and not taken from the pool.
     fresh: bool,
-    /// When it was put away.
-    rests_since: Option<Instant>,
 }
 
 impl Connection {
     pub(super) fn new(wire: Wire, buffers: LazyBuffers) -> Connection {
-        Connection { wire, buffers, fresh: true, rests_since: None }
+        Connection { wire, buffers, fresh: true }
     }
 
     /// Notes a new exchange on this connection.
@@ -236,11 +234,9 @@ impl Transport for Connection {
         if !taken_out {
             // From now on it may serve another call.
             current::let_go();
-            self.rests_since = Some(Instant::now());
             return true;
         }
-        let just_now = self.rests_since.is_some_and(|since| since.elapsed() < FRESH);
-        just_now && !current::is_careful() || self.wire.is_quiet()
+        self.wire.is_quiet()
     }
 
     fn is_tls(&self) -> bool {

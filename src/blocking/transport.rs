@@ -146,11 +146,10 @@ impl Transport for Ureq {
     ) -> Result<Response<Reader>, Failure> {
         exchange.remaining()?;
         let (mut parts, body) = request.into_parts();
-        let careful = !parts.method.is_idempotent();
         let proxy = self.proxies.choose(&parts.uri)?;
         let proxy = proxy.filter(|proxy| proxy.forwards(&parts.uri));
         let unsaid = if self.foreign { None } else { Some(keep_back(&mut parts, proxy)) };
-        let mut current = Some(Current::new(exchange, unsaid, careful));
+        let mut current = Some(Current::new(exchange, unsaid));
         let mut reader = None;
         if body.bytes().is_none() {
             reader = Some(body.clone().into_reader()?);

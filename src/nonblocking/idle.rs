@@ -8,10 +8,13 @@ use http::uri::{Authority, Scheme};
 
 use super::h1::Connection;
 use crate::sync::lock;
-use crate::transport::FRESH;
 
 /// How long one may wait. Many servers give up after 60 s, some after 20.
 const LONGEST: Duration = Duration::from_secs(15);
+
+/// Below that, a connection just put away is taken for good without asking the
+/// system: a server that closes it in the meantime would beat the probe as well.
+const FRESH: Duration = Duration::from_millis(1);
 
 /// Idle connections by origin. All have the TLS configuration and the proxies of
 /// the one API that owns the pool, so those are no part of the key.
