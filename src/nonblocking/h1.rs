@@ -87,11 +87,7 @@ impl Transport for Http1 {
 }
 
 /// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
-fn to_hyper(
-    request: Request<Body>,
-    host: HeaderValue,
-    proxy: Option<&Proxy>,
-) -> Request<Outgoing> {
+fn to_hyper(request: Request<Body>, host: HeaderValue, proxy: Option<&Proxy>) -> Request<Outgoing> {
     let (mut parts, body) = request.into_parts();
     parts.headers.insert(HOST, host);
     match proxy {
