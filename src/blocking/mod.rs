@@ -16,6 +16,7 @@ mod connect;
 mod current;
 mod driver;
 mod hangup;
+mod interim;
 mod pages;
 mod socket;
 mod streamed;

@@ -13,6 +13,7 @@ use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport}
 
 use super::current;
 use super::hangup::Target;
+use super::interim::Interim;
 use super::wire::Wire;
 use crate::error::{ErrorKind, Phase};
 use crate::transport::{Exchange, Failure};
@@ -164,13 +165,14 @@ fn is_gone(error: &io::Error) -> bool {
 pub(super) struct Connection {
     wire: Wire,
     buffers: LazyBuffers,
+    interim: Interim,
     /// Made for the exchange at hand, and not taken from the pool.
     fresh: bool,
 }
 
 impl Connection {
     pub(super) fn new(wire: Wire, buffers: LazyBuffers) -> Connection {
-        Connection { wire, buffers, fresh: true }
+        Connection { wire, buffers, interim: Interim::new(), fresh: true }
     }
 
     /// Notes a new exchange on this connection.
@@ -181,6 +183,7 @@ impl Connection {
                 self.wire.socket().hang_up_on_cancel();
             }
             self.fresh = false;
+            self.interim = Interim::new();
         }
         exchange.enter(Phase::Send);
     }
@@ -212,15 +215,18 @@ impl Transport for Connection {
         if exchange.phase() == Phase::Send {
             exchange.enter(Phase::Head);
         }
-        let input = self.buffers.input_append_buf();
-        match self.wire.read(input) {
-            Ok(amount) => {
-                self.buffers.input_appended(amount);
-                exchange.received(amount);
-                Ok(amount > 0)
-            }
+        loop {
+            let input = self.buffers.input_append_buf();
             // As a failure of ours it is not taken for the end of a body.
-            Err(error) => Err(other(Failure::from_io(error, exchange.phase()))),
+            let amount = self.wire.read(input);
+            let amount =
+                amount.map_err(|error| other(Failure::from_io(error, exchange.phase())))?;
+            let kept = self.interim.bare(&mut input[..amount]);
+            self.buffers.input_appended(kept);
+            exchange.received(amount);
+            if kept > 0 || amount == 0 {
+                return Ok(kept > 0);
+            }
         }
     }
 

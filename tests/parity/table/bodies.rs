@@ -147,6 +147,13 @@ fn framing() -> Vec<Scenario> {
                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX-A: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
             ))
             .expect("200 a", "First 200", "POST /x b"),
+        case("100 may have header fields")
+            .send(Request::post("x").body("b"))
+            .send(Request::post("x").body("c"))
+            .reply(raw(
+                "HTTP/1.1 100 Continue\r\nServer: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+            ))
+            .expect("200 a | 200 a", "First 200 | First 200~", "POST /x b | POST /x~ c"),
     ]
 }
 
