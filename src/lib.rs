@@ -105,6 +105,7 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
+#![warn(clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::return_self_not_must_use)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The ways to call share one engine, and a build with some of them leaves the others' parts of it
 // idle. What nobody uses shows where every feature is on.

@@ -96,6 +96,7 @@ impl Failure {
     }
 
     /// An I/O error in the light of the phase it happened in.
+    #[expect(clippy::missing_panics_doc, reason = "it was checked to be a Failure")]
     pub fn from_io(error: io::Error, phase: Phase) -> Failure {
         if error.get_ref().is_some_and(|inner| inner.is::<Failure>()) {
             let inner = error.into_inner().and_then(|inner| inner.downcast().ok());

@@ -223,6 +223,7 @@ pub struct Route {
     index: usize,
 }
 
+#[expect(clippy::return_self_not_must_use, reason = "each call changes the mock itself")]
 impl Route {
     /// Adds the answer to the next request; the last one repeats.
     pub fn reply(self, reply: Reply) -> Route {

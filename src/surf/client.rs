@@ -49,6 +49,7 @@ pub struct HttpClient {
 impl HttpClient {
     /// With every default of an [`Api`], at most 50 connections to a host, and 60 s to the head of
     /// a response.
+    #[expect(clippy::missing_panics_doc, reason = "it is a good URL")]
     pub fn new() -> HttpClient {
         let api = Api::new("http://localhost/").expect("a plain URL");
         HttpClient::with(&api, Config::new())
