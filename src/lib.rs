@@ -42,6 +42,8 @@
 //! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
 //! | `platform-verifier` | | `Tls::platform_verifier`: trust whom the operating system trusts; implies `tls` |
 //! | `gzip` | yes | gzip and deflate are asked for and decoded |
+//! | `brotli` | | brotli is asked for and decoded |
+//! | `zstd` | | zstd is asked for and decoded, by the library in C |
 //! | `cookies` | | [`ApiBuilder::cookies`]: what responses set is sent again, by the public suffix list |
 //! | `surf` | | [`surf`]: our transport under surf, and surf's middleware under our calls; implies `async` |
 //! | `tracing` | | spans and events of every call, see [below](#spans-and-events) |

@@ -1,58 +1,97 @@
 //! Content codings (RFC 9110 section 8.4.1).
 
+#[cfg(feature = "brotli")]
+mod br;
 #[cfg(feature = "gzip")]
 mod flate;
-#[cfg(feature = "gzip")]
-use flate::Stage;
-#[cfg(not(feature = "gzip"))]
-use none::Stage;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "zstd")]
+mod zstd;
 
-use std::mem;
+use std::fmt;
+use std::sync::LazyLock;
+
+use http::HeaderValue;
 
 use crate::error::ErrorKind;
 use crate::transport::Failure;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
-    Gzip,
-    Deflate,
+/// A coding that this build can undo, and so asks for.
+pub(crate) struct Coding {
+    name: &'static str,
+    /// An older name, which is understood and not asked for.
+    alias: &'static str,
+    begin: fn() -> Result<Box<dyn Stage>, Failure>,
 }
 
-/// What this build can undo, and so asks for.
-pub(crate) const OFFERED: &[Coding] =
-    if cfg!(feature = "gzip") { &[Coding::Gzip, Coding::Deflate] } else { &[] };
+/// In the order they are asked for.
+const OFFERED: &[Coding] = &[
+    #[cfg(feature = "gzip")]
+    flate::GZIP,
+    #[cfg(feature = "gzip")]
+    flate::DEFLATE,
+    #[cfg(feature = "brotli")]
+    br::BROTLI,
+    #[cfg(feature = "zstd")]
+    zstd::ZSTD,
+];
+
+/// The `Accept-Encoding` of a caller who has no wish of their own; `None` where nothing can be undone.
+pub(crate) fn offer() -> Option<HeaderValue> {
+    static OFFER: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+        let names: Vec<&str> = OFFERED.iter().map(|coding| coding.name).collect();
+        let names = Some(names.join(", ")).filter(|names| !names.is_empty());
+        names.map(|names| HeaderValue::try_from(names).expect("names are tokens"))
+    });
+    OFFER.clone()
+}
 
 impl Coding {
-    pub(crate) fn named(name: &str) -> Option<Coding> {
+    pub(crate) fn named(name: &str) -> Option<&'static Coding> {
         let is = |other| name.eq_ignore_ascii_case(other);
-        if is("gzip") || is("x-gzip") {
-            Some(Coding::Gzip)
-        } else if is("deflate") {
-            Some(Coding::Deflate)
-        } else {
-            None
-        }
+        OFFERED.iter().find(|coding| is(coding.name) || is(coding.alias))
     }
 
     /// The codings named in an `Accept-Encoding` that this build can undo.
-    pub(crate) fn listed(value: &str) -> Vec<Coding> {
+    pub(crate) fn listed(value: &str) -> Vec<&'static Coding> {
         let names = value.split(',').map(|item| item.split(';').next().unwrap_or_default().trim());
-        names.filter_map(Coding::named).filter(|coding| OFFERED.contains(coding)).collect()
+        names.filter_map(Coding::named).collect()
     }
 }
 
+impl PartialEq for Coding {
+    fn eq(&self, other: &Coding) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Debug for Coding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Undoes one coding, piece by piece.
+trait Stage: Send + Sync {
+    /// Decodes `piece` onto `out` until `out` is `most` long; what is above is lost.
+    fn push(&mut self, piece: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), Failure>;
+
+    /// Checks that the coding came to its end. No byte at all is an empty body, whatever its coding.
+    fn finish(self: Box<Self>, out: &mut Vec<u8>, most: usize) -> Result<(), Failure>;
+}
+
 /// Undoes a stack of codings, piece by piece.
-#[derive(Debug)]
 pub(crate) struct Decoder {
     /// In the order they are undone.
-    stages: Vec<Stage>,
+    stages: Vec<Box<dyn Stage>>,
 }
 
 impl Decoder {
     /// `applied` is in the order in which they were applied.
-    pub(crate) fn new(applied: &[Coding]) -> Decoder {
-        let stages = applied.iter().rev().map(|coding| Stage::new(*coding)).collect();
-        Decoder { stages }
+    pub(crate) fn new(applied: &[&Coding]) -> Result<Decoder, Failure> {
+        let stages = applied.iter().rev().map(|coding| (coding.begin)());
+        Ok(Decoder { stages: stages.collect::<Result<_, _>>()? })
     }
 
     /// Decodes `piece` onto `out` until `out` is `most` long; what is above is lost.
@@ -79,33 +118,48 @@ impl Decoder {
     }
 
     /// Checks that every coding came to its end.
-    pub(crate) fn finish(mut self, out: &mut Vec<u8>, most: usize) -> Result<(), Failure> {
-        for stage in mem::take(&mut self.stages) {
-            stage.finish(out, most)?;
-        }
-        Ok(())
+    pub(crate) fn finish(self, out: &mut Vec<u8>, most: usize) -> Result<(), Failure> {
+        self.stages.into_iter().try_for_each(|stage| stage.finish(out, most))
     }
 }
 
-#[cfg(not(feature = "gzip"))]
-mod none {
-    use super::{Coding, Failure};
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Decoder({} codings)", self.stages.len())
+    }
+}
 
-    /// Without a coding to offer there is none to undo.
-    #[derive(Debug)]
-    pub(super) enum Stage {}
+/// What one step of a library's decoder did.
+struct Did {
+    eaten: usize,
+    made: usize,
+    /// The coded stream is at its end.
+    ended: bool,
+}
 
-    impl Stage {
-        pub(super) fn new(_: Coding) -> Stage {
-            unreachable!("only offered codings are undone")
+/// Does `step`, from the first slice into the second, until all of `piece` is eaten, the stream has
+/// ended, or `out` is `most` long. Gives what is left of the piece, and whether the stream has ended.
+fn pump<'a>(
+    mut piece: &'a [u8],
+    out: &mut Vec<u8>,
+    most: usize,
+    mut step: impl FnMut(&[u8], &mut [u8]) -> Result<Did, Failure>,
+) -> Result<(&'a [u8], bool), Failure> {
+    let mut buffer = [0; 8 << 10];
+    while out.len() < most {
+        let Did { eaten, made, ended } = step(piece, &mut buffer)?;
+        out.extend_from_slice(&buffer[..made.min(most - out.len())]);
+        piece = &piece[eaten..];
+        if ended {
+            return Ok((piece, true));
         }
-
-        pub(super) fn push(&mut self, _: &[u8], _: &mut Vec<u8>, _: usize) -> Result<(), Failure> {
-            match *self {}
-        }
-
-        pub(super) fn finish(self, _: &mut Vec<u8>, _: usize) -> Result<(), Failure> {
-            match self {}
+        if eaten == 0 && made == 0 {
+            break;
         }
     }
+    Ok((piece, false))
+}
+
+fn broken(detail: &'static str) -> Failure {
+    Failure::new(ErrorKind::Decode, detail)
 }

@@ -60,7 +60,7 @@ impl Inbox {
         let mut decoder = None;
         if !bodiless && wanted != Wanted::None {
             if let Some(codings) = codings(&parts.headers, asked)? {
-                decoder = Some(Decoder::new(&codings));
+                decoder = Some(Decoder::new(&codings)?);
                 parts.headers.remove(CONTENT_ENCODING);
                 parts.headers.remove(CONTENT_LENGTH);
             }
@@ -214,7 +214,7 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 fn codings(
     headers: &HeaderMap,
     asked: Option<&HeaderValue>,
-) -> Result<Option<Vec<Coding>>, Failure> {
+) -> Result<Option<Vec<&'static Coding>>, Failure> {
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(None);
     }

@@ -7,7 +7,7 @@ use http::{Method, Response};
 
 use super::EVIDENCE;
 use super::Hop;
-use super::coding::OFFERED;
+use super::coding;
 use super::inbox::{Inbox, Wanted};
 use super::redirect;
 use crate::api::Api;
@@ -107,8 +107,8 @@ fn complete(headers: &mut HeaderMap, method: &Method, body: &Body) {
     };
     default(header::USER_AGENT, concat!("duocall/", env!("CARGO_PKG_VERSION")));
     default(header::ACCEPT, "*/*");
-    if !OFFERED.is_empty() {
-        default(header::ACCEPT_ENCODING, "gzip, deflate");
+    if let Some(codings) = coding::offer() {
+        headers.entry(header::ACCEPT_ENCODING).or_insert(codings);
     }
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
     if expects_body || !body.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use duocall::{Error, ErrorKind, Request, Response};
+use duocall::{ApiBuilder, Error, ErrorKind, Request, Response};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
@@ -12,6 +12,9 @@ use crate::support;
 use super::super::scenario::Reply;
 
 const TEXT: &[u8] = b"the same, the same, the same";
+/// The same as other programs code it.
+const BROTLI: &[u8] = b"\x1b\x1b\x00\xf8\xa5@X\xea\x90iJ\x01\x884\x92\x00";
+const ZSTD: &[u8] = b"(\xb5/\xfd$\x1c\x8d\x00\x00Xthe same, t\x01\x00\x9d\x8b\x17\x9db\xaa\n";
 
 pub fn rows() -> Vec<Scenario> {
     let mut rows = framing();
@@ -157,6 +160,14 @@ fn framing() -> Vec<Scenario> {
     ]
 }
 
+fn once(api: ApiBuilder) -> ApiBuilder {
+    api.retry(duocall::Retry::none())
+}
+
+fn cut_of(coded: &[u8]) -> Vec<u8> {
+    coded[..coded.len() - 3].to_vec()
+}
+
 fn codings() -> Vec<Scenario> {
     let text = "200 the same, the same, the same";
     let two = [gzip(&TEXT[..10]), gzip(&TEXT[10..])].concat();
@@ -174,6 +185,28 @@ fn codings() -> Vec<Scenario> {
         one("deflate", "deflate", zlib(TEXT)),
         one("bare deflate", "deflate", bare(TEXT)),
         one("gzip upon deflate", "deflate, gzip", gzip(&zlib(TEXT))),
+        one("brotli", "br", BROTLI.to_vec()),
+        one("zstd", "zstd", ZSTD.to_vec()),
+        one("zstd behind a frame to skip", "zstd", [b"P*M\x18\x02\0\0\0ab", ZSTD].concat()),
+        one("gzip upon brotli", "br, gzip", gzip(BROTLI)),
+        case("a truncated brotli").api(once).send(get()).reply(coded("br", cut_of(BROTLI))).expect(
+            "Decode/Yes: GET http://H/x: body not readable: brotli cut short",
+            "First Decode",
+            "GET /x",
+        ),
+        case("a truncated zstd").api(once).send(get()).reply(coded("zstd", cut_of(ZSTD))).expect(
+            "Decode/Yes: GET http://H/x: body not readable: zstd cut short",
+            "First Decode",
+            "GET /x",
+        ),
+        case("more codings than are undone")
+            .send(get())
+            .reply(coded("gzip, gzip, gzip, gzip, gzip", gzip(TEXT)))
+            .expect(
+                "Decode/Yes: GET http://H/x: body not readable: too many codings one upon another",
+                "First Decode",
+                "GET /x",
+            ),
         case("a truncated gzip is retried, and then not readable")
             .api(|api| api.retry(crate::parity::run::quick().attempts(2)))
             .send(get())
@@ -186,14 +219,14 @@ fn codings() -> Vec<Scenario> {
         case("a coding not asked for is handed over")
             .send(get())
             .send(get().header("accept-encoding", "br"))
-            .reply(coded("br", b"raw".to_vec()))
+            .reply(coded("compress", b"raw".to_vec()))
             .reply(coded("gzip", b"raw".to_vec()))
             .tell(&["content-encoding"])
             .show(&["accept-encoding"])
             .expect(
-                "200 {content-encoding: br} raw | 200 {content-encoding: gzip} raw",
+                "200 {content-encoding: compress} raw | 200 {content-encoding: gzip} raw",
                 "First 200 | First 200~",
-                "GET /x {accept-encoding: gzip, deflate} | GET /x~ {accept-encoding: br}",
+                "GET /x {accept-encoding: gzip, deflate, br, zstd} | GET /x~ {accept-encoding: br}",
             ),
         case("identity is no coding").send(get()).reply(coded("identity", b"a".to_vec())).expect(
             "200 a",
@@ -205,6 +238,12 @@ fn codings() -> Vec<Scenario> {
             "First 200",
             "GET /x",
         ),
+        case("empty brotli and zstd bodies")
+            .send(get())
+            .send(get())
+            .reply(coded("br", Vec::new()))
+            .reply(coded("zstd", Vec::new()))
+            .expect("200 | 200", "First 200 | First 200~", "GET /x | GET /x~"),
         case("an error's body is decoded")
             .send(get())
             .reply(http(404).body(gzip(TEXT)).header("content-encoding", "gzip"))
@@ -242,6 +281,18 @@ fn limits() -> Vec<Scenario> {
             .reply(coded("gzip", gzip(&[b'a'; 100_000])))
             .reply(ok("a"))
             .expect(LARGE, "First BodyTooLarge | First 200", "GET /x | GET /x"),
+        limited("brotli and zstd bodies above max_body")
+            .send(get())
+            .send(get())
+            .reply(coded("br", BROTLI.to_vec()))
+            .reply(coded("zstd", ZSTD.to_vec()))
+            .reply(ok("a"))
+            .expect(
+                "BodyTooLarge/Yes: GET http://H/x: body too large: more than 10 bytes | \
+                 BodyTooLarge/Yes: GET http://H/x: body too large: more than 10 bytes | 200 a",
+                "First BodyTooLarge | First BodyTooLarge | First 200",
+                "GET /x | GET /x | GET /x",
+            ),
         case("an endless body")
             .api(|api| api.max_body(100_000))
             .send(get())

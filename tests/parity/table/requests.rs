@@ -107,7 +107,7 @@ fn headers() -> Vec<Scenario> {
             .expect(
                 "200 y",
                 "First 200",
-                "GET /x {user-agent: duocall/0.1.0} {accept: */*} {accept-encoding: gzip, deflate}",
+                "GET /x {user-agent: duocall/0.1.0} {accept: */*} {accept-encoding: gzip, deflate, br, zstd}",
             ),
         case("a request's header takes the api's place")
             .api(|api| api.header("accept", "text/plain").header("x-a", "1").header("x-b", "2"))
