@@ -3,11 +3,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::task::Waker;
-use std::thread;
 use std::time::{Instant, SystemTime};
 
 use crate::cancel::Cancel;
-use crate::sync::unparker;
+use crate::sync::{park, unparker};
 
 /// A source of time of its own, such as the virtual clock of the feature `mock`.
 ///
@@ -115,13 +114,10 @@ impl Seat {
     fn park(&self, until: Option<Instant>, waker: &Waker) {
         if self.is_virtual() {
             self.wait(until, waker);
-            thread::park();
+            park(None);
             self.busy();
             return;
         }
-        match until {
-            Some(at) => thread::park_timeout(at.saturating_duration_since(Instant::now())),
-            None => thread::park(),
-        }
+        park(until);
     }
 }

@@ -19,6 +19,8 @@ pub(crate) mod inbox;
 mod judge;
 mod opened;
 mod outgoing;
+#[cfg(test)]
+mod races;
 mod redirect;
 pub(crate) mod wait;
 

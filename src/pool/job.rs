@@ -5,12 +5,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 
 use super::workers::{Task, works_for};
 use crate::cancel::Cancel;
 use crate::error::Error;
-use crate::sync::{lock, unparker};
+use crate::sync::{lock, park, unparker};
 
 /// A call that a worker makes. Wait for it on a thread, or await it in a task.
 ///
@@ -77,7 +76,7 @@ impl<T> Job<T> {
             if let Poll::Ready(result) = self.poll_result(&waker) {
                 return result;
             }
-            thread::park();
+            park(None);
         }
     }
 

@@ -15,6 +15,8 @@
 mod batch;
 mod job;
 mod pages;
+#[cfg(test)]
+mod races;
 mod workers;
 
 use std::fmt;

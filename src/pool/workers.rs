@@ -26,9 +26,9 @@ type Work = Box<dyn FnOnce(Order) + Send>;
 /// Work that waits for a worker. Whoever comes first does it: a worker, the
 /// caller who waits for it, or a cancellation.
 #[derive(Clone)]
-pub(super) struct Task(Arc<Slot>);
+pub(super) struct Task(pub(super) Arc<Slot>);
 
-struct Slot(Mutex<Option<Work>>);
+pub(super) struct Slot(Mutex<Option<Work>>);
 
 impl Task {
     pub(super) fn new<T>(
