@@ -7,6 +7,7 @@ mod support;
 mod parity {
     pub mod backends;
     pub mod canary;
+    pub mod door;
     pub mod loopback;
     pub mod mocked;
     pub mod outcome;

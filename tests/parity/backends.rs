@@ -5,12 +5,12 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use duocall::{Api, Batch, Cancel, Error, ErrorGroup, blocking, nonblocking, pool};
+use duocall::{Api, Batch, Cancel, Error, ErrorGroup, Response, blocking, nonblocking, pool};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
-use super::outcome::Said;
+use super::outcome::{Said, shortened};
 use super::scenario::{Item, Mode, Notes, Op, Scenario, Step, Value};
 use super::site::Site;
 
@@ -121,6 +121,34 @@ fn item(item: Result<serde_json::Value, Error>) -> Said {
     Said::Result(None, item.map(|item| Value::Text(item.to_string())))
 }
 
+/// A body read as it comes, as `status body`.
+fn read(opened: Result<blocking::Streamed, Error>) -> Said {
+    let whole = opened.and_then(|mut opened| {
+        let mut body = Vec::new();
+        while let Some(piece) = opened.piece()? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(streamed(opened.response(), &body))
+    });
+    Said::Result(None, whole)
+}
+
+async fn read_async(opening: impl Future<Output = Result<nonblocking::Streamed, Error>>) -> Said {
+    let whole = async {
+        let mut opened = opening.await?;
+        let mut body = Vec::new();
+        while let Some(piece) = opened.piece().await? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(streamed(opened.response(), &body))
+    };
+    Said::Result(None, whole.await)
+}
+
+fn streamed(response: &Response, body: &[u8]) -> Value {
+    Value::Text(format!("{} {}", response.status().as_str(), shortened(body)))
+}
+
 fn in_order(results: Vec<Result<Value, Error>>) -> Vec<Said> {
     results.into_iter().map(|result| Said::Result(None, result)).collect()
 }
@@ -154,6 +182,7 @@ fn blocking_op(client: &blocking::Client, op: Op, site: &Arc<Site>, manner: Mann
                 Step::Send(request) => Some(Said::response(client.send(request))),
                 Step::Made(make) => Some(Said::response(client.send(make(client.api())))),
                 Step::Call(item) => Some(Said::Result(None, client.call(item))),
+                Step::Open(request) => Some(read(client.open(request))),
                 Step::Do(f) => {
                     f(client.api(), site);
                     None
@@ -191,6 +220,7 @@ fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, manner: Manner) -> V
                 Step::Send(request) => Some(Said::response(client.send(request).wait())),
                 Step::Made(make) => Some(Said::response(client.send(make(client.api())).wait())),
                 Step::Call(item) => Some(Said::Result(None, client.call(item).wait())),
+                Step::Open(request) => Some(read(client.open(request).wait())),
                 Step::Do(f) => {
                     f(client.api(), site);
                     None
@@ -235,6 +265,7 @@ async fn async_op(client: nonblocking::Client, work: Work) -> Vec<Said> {
                         said.push(Said::response(client.send(make(client.api())).await));
                     }
                     Step::Call(item) => said.push(Said::Result(None, client.call(item).await)),
+                    Step::Open(request) => said.push(read_async(client.open(request)).await),
                     Step::Do(f) => f(client.api(), &work.site),
                 }
             }

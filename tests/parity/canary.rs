@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use duocall::{Api, Auth};
+use duocall::Auth;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::backends::{Backend, Manner, Work};
@@ -47,7 +47,7 @@ pub fn one(scenario: &Scenario, backend: &Backend) -> Vec<String> {
         1 => Auth::query("key", CANARY),
         _ => Auth::basic("user", CANARY),
     };
-    let builder = Api::builder(format!("{}{}", site.url(), scenario.base)).retry(run::quick());
+    let builder = site.api(scenario.base).retry(run::quick());
     let builder = (scenario.setup)(builder, &Notes::default()).auth(auth);
     let mut shown = format!("{builder:?}\n");
     match builder.build() {

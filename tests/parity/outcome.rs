@@ -59,7 +59,7 @@ impl Outcome {
             results,
             traces,
             saw,
-            notes: notes.all(),
+            notes: [notes.all(), site.asked()].concat(),
             connections: site.connections().filter(|_| !scenario.at_once),
             fine,
         }
@@ -104,7 +104,7 @@ fn told(scenario: &Scenario, response: &Response, text: &mut String) {
     }
 }
 
-fn shortened(body: &[u8]) -> String {
+pub fn shortened(body: &[u8]) -> String {
     if body.len() > 60 {
         return format!("({} bytes)", body.len());
     }
@@ -149,6 +149,8 @@ fn full(seen: &Seen, site: &Site) -> String {
     let shown = |(name, value): &(String, String)| {
         // A key made for the call is a different one in every run.
         let value = if name.eq_ignore_ascii_case("idempotency-key") { "KEY" } else { value };
+        // So is the boundary of a form.
+        let value = value.split_once("; boundary=").map_or(value, |(kind, _)| kind);
         format!("{}: {}", name.to_ascii_lowercase(), site.masked(value))
     };
     let mut headers: Vec<String> = seen.headers.iter().map(shown).collect();

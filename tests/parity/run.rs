@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use duocall::{Api, Retry, Timeouts};
+use duocall::{Retry, Timeouts};
 
 use super::backends::{self, Backend, Manner, Work};
 use super::canary;
@@ -132,9 +132,7 @@ fn watch(running: &[Option<(Instant, &str, &str)>]) {
 fn one(ground: Ground, scenario: &Scenario, backend: &Backend) -> Outcome {
     let site = Arc::new(Site::new(scenario, ground));
     let notes = Notes::default();
-    let builder = Api::builder(format!("{}{}", site.url(), scenario.base))
-        .retry(quick())
-        .timeouts(Timeouts::default());
+    let builder = site.api(scenario.base).retry(quick()).timeouts(Timeouts::default());
     let builder = match &site.place {
         Place::Mock(_, clock) => builder.clock(clock),
         _ => builder,

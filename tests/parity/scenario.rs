@@ -1,13 +1,17 @@
 //! A row of the table: what is asked, what the server does, what must come of it.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use duocall::{Api, ApiBuilder, Endpoint, Error, Paging, Request, Response};
+use duocall::{Api, ApiBuilder, Endpoint, Error, Paging, Proxy, Request, Response};
 
+use super::door::Plan;
 use super::site::Site;
 use crate::support::Act;
+use crate::support::proxy::Rules;
+use crate::support::tls;
 
 /// What hooks and rules of a scenario have to say.
 #[derive(Clone, Default)]
@@ -50,6 +54,7 @@ pub struct Scenario {
     pub accepting: Vec<Vec<Act>>,
     /// The `Authorization` that gets a 401, whatever the script.
     pub denied: Option<&'static str>,
+    pub door: Plan,
     pub expected: Expected,
 }
 
@@ -96,6 +101,8 @@ pub enum Step {
     /// Made for the server's address.
     Made(fn(&Api) -> Request),
     Call(Item),
+    /// Its body read as it comes.
+    Open(Request),
     Do(fn(&Api, &Site)),
 }
 
@@ -224,6 +231,7 @@ pub fn case(name: &'static str) -> Scenario {
         only_bytes: false,
         loose: false,
         denied: None,
+        door: Plan::default(),
         accepting: Vec::new(),
         refuse: false,
         expected: Expected::default(),
@@ -265,6 +273,10 @@ impl Scenario {
 
     pub fn call(self, request: Request, read: fn(Response) -> Result<Value, Error>) -> Self {
         self.step(Step::Call(Item { request, read }))
+    }
+
+    pub fn open(self, request: Request) -> Self {
+        self.step(Step::Open(request))
     }
 
     pub fn then(self, f: fn(&Api, &Site)) -> Self {
@@ -352,6 +364,20 @@ impl Scenario {
     /// Done to the next connection, instead of reading a request.
     pub fn accepts(mut self, acts: Vec<Act>) -> Self {
         self.accepting.push(acts);
+        self.only_bytes = true;
+        self
+    }
+
+    /// The server is reached under TLS, by the name `localhost`.
+    pub fn tls(mut self, setup: fn() -> tls::Setup) -> Self {
+        self.door.tls = Some(setup);
+        self.only_bytes = true;
+        self
+    }
+
+    /// The server is reached through a proxy; what that was asked for is noted.
+    pub fn via(mut self, rules: Rules, proxy: fn(SocketAddr) -> Proxy) -> Self {
+        self.door.proxy = Some((rules, proxy));
         self.only_bytes = true;
         self
     }

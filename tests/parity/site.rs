@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use duocall::mock::{Mock, VirtualClock};
 use duocall::surf::HttpClient;
-use duocall::{Api, blocking, nonblocking, pool};
+use duocall::{Api, ApiBuilder, blocking, nonblocking, pool};
 use socket2::{Domain, Socket, Type};
 
+use super::door::Door;
 use super::scenario::{Reply, Scenario, http};
 use super::{loopback, mocked};
 use crate::support::{Seen, Server};
@@ -26,6 +27,7 @@ pub enum Ground {
 pub struct Site {
     pub place: Place,
     port: u16,
+    door: Door,
 }
 
 pub enum Place {
@@ -40,27 +42,40 @@ pub enum Place {
 impl Site {
     pub fn new(scenario: &Scenario, ground: Ground) -> Site {
         if ground == Ground::Mock {
-            return Site { place: mocked::place(scenario), port: 8 };
+            return Site { place: mocked::place(scenario), port: 8, door: Door::default() };
         }
         if scenario.refuse {
             // Bound, so that nobody else gets the port, and not listening.
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
             let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-            return Site { place: Place::Nowhere { _held: socket }, port };
+            let door = Door::default();
+            return Site { place: Place::Nowhere { _held: socket }, port, door };
         }
         let server = loopback::server(scenario);
         let port = server.addr().port();
-        Site { place: Place::Server(server), port }
+        let door = Door::new(&scenario.door, server.addr());
+        Site { place: Place::Server(server), port, door }
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
+        self.door.url().unwrap_or_else(|| format!("http://127.0.0.1:{}/", self.port))
+    }
+
+    /// An API that knows the way in.
+    pub fn api(&self, base: &str) -> ApiBuilder {
+        self.door.set(Api::builder(format!("{}{base}", self.url())))
+    }
+
+    /// What the proxy was asked for.
+    pub fn asked(&self) -> Vec<String> {
+        self.door.asked().iter().map(|asked| self.masked(asked)).collect()
     }
 
     /// Without what tells one run from another.
     pub fn masked(&self, text: &str) -> String {
         let port = self.port;
+        let text = self.door.masked(text);
         text.replace(&format!("127.0.0.1:{port}"), "H").replace(&format!("localhost:{port}"), "O")
     }
 

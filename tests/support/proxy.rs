@@ -117,6 +117,8 @@ fn http(stream: &TcpStream, rules: &Rules, seen: &Mutex<Vec<String>>) -> io::Res
             name.eq_ignore_ascii_case("content-length").then(|| value.parse::<u64>().unwrap())
         });
         io::copy(&mut reader.by_ref().take(length.unwrap_or(0)), &mut server)?;
+        // Whatever the server thinks of the `close`, this ends its answers.
+        server.shutdown(Shutdown::Write)?;
         io::copy(&mut server, &mut out)?;
     }
 }

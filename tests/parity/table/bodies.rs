@@ -11,7 +11,7 @@ use crate::support;
 
 use super::super::scenario::Reply;
 
-const TEXT: &[u8] = b"the same, the same, the same";
+pub const TEXT: &[u8] = b"the same, the same, the same";
 /// The same as other programs code it.
 const BROTLI: &[u8] = b"\x1b\x1b\x00\xf8\xa5@X\xea\x90iJ\x01\x884\x92\x00";
 const ZSTD: &[u8] = b"(\xb5/\xfd$\x1c\x8d\x00\x00Xthe same, t\x01\x00\x9d\x8b\x17\x9db\xaa\n";
@@ -25,7 +25,7 @@ pub fn rows() -> Vec<Scenario> {
     rows
 }
 
-fn gzip(data: &[u8]) -> Vec<u8> {
+pub fn gzip(data: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()

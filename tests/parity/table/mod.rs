@@ -5,10 +5,14 @@ mod batches;
 mod bodies;
 mod cookies;
 mod faults;
+mod names;
 mod pages;
+mod proxies;
 mod redirects;
 mod requests;
 mod retries;
+mod secure;
+mod streams;
 
 use super::scenario::Scenario;
 
@@ -21,6 +25,10 @@ pub fn all() -> Vec<Scenario> {
         redirects::rows(),
         auth::rows(),
         cookies::rows(),
+        secure::rows(),
+        proxies::rows(),
+        names::rows(),
+        streams::rows(),
         batches::rows(),
         pages::rows(),
     ]
