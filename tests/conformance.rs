@@ -2,13 +2,14 @@
 //!
 //! `cargo test --all-features --test conformance [-- FILTER]`; with `-- --write` it writes docs/conformance.md.
 
+mod support;
+
 mod conformance {
     pub mod case;
     pub mod page;
     pub mod run;
     pub mod server;
     pub mod table;
-    pub mod ways;
 }
 
 use std::process::ExitCode;

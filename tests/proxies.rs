@@ -11,7 +11,7 @@ use duocall::{
     Api, Auth, Error, ErrorKind, Phase, Proxy, Request, Response, Retry, Sent, Timeouts,
 };
 use support::proxy::{Relay, Rules};
-use support::ways::{WAYS, in_every_way};
+use support::ways::{self, in_every_way};
 use support::{Server, ok, reply};
 
 const NAME: &str = "http://api.example.invalid:8080/";
@@ -53,7 +53,7 @@ fn refuses(words: &'static str, tries: usize) -> impl Fn(&str, Result<Response, 
 
 /// What the server must see, whichever way the request came.
 fn unmarked(server: &Server, host: &str) {
-    assert_eq!(server.requests().len(), WAYS.len());
+    assert_eq!(server.requests().len(), ways::ALL.len());
     for seen in server.requests() {
         assert_eq!((seen.target.as_str(), seen.header("host")), ("/x?y=z", Some(host)));
         assert_eq!(seen.header("authorization"), Some("Token secret"));
@@ -247,7 +247,7 @@ mod secure {
         ] {
             let relay = Relay::new(rules);
             called(URL, &ca, &via("http", &relay), refuses(words, tries));
-            assert_eq!(relay.seen().len(), tries * WAYS.len());
+            assert_eq!(relay.seen().len(), tries * ways::ALL.len());
         }
     }
 
@@ -290,12 +290,12 @@ fn the_environment_decides_where_nobody_else_does() {
     let relay = Relay::new(Rules { leads_to: Some(server.addr()), ..Rules::default() });
     let proxy = relay.addr().to_string();
     in_environment(NAME, &[("http_proxy", &proxy)]);
-    assert_eq!(relay.seen().len(), WAYS.len());
+    assert_eq!(relay.seen().len(), ways::ALL.len());
     in_environment(&server.url(), &[("HTTP_PROXY", &proxy)]);
     in_environment(&server.url(), &[("all_proxy", &proxy), ("no_proxy", "127.0.0.1")]);
-    assert_eq!(relay.seen().len(), WAYS.len());
+    assert_eq!(relay.seen().len(), ways::ALL.len());
     in_environment(NAME, &[("ALL_PROXY", &format!("socks5h://{proxy}"))]);
-    assert_eq!(relay.seen().len(), 2 * WAYS.len());
+    assert_eq!(relay.seen().len(), 2 * ways::ALL.len());
     let api = Api::builder(server.url()).no_proxy().build().unwrap();
     in_every_way(|| api.clone(), Request::get("x"), greets);
 }

@@ -7,7 +7,7 @@ use duocall::http::Method;
 use duocall::{ApiBuilder, Paging, Request, Response, Retry};
 use serde_json::Value;
 
-use super::ways::{Ask, Said};
+use crate::support::ways::{Ask, Said};
 
 /// How the two names of the server are written in the table and on the page.
 pub const BASE: &str = "http://httpbin";

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::case::{BASE, OTHER};
-use super::{table, ways};
+use super::table;
+use crate::support::ways;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
 

@@ -10,7 +10,7 @@ use duocall::Api;
 use super::case::{BASE, Case, OTHER, usual};
 use super::server::Httpbin;
 use super::table;
-use super::ways::{self, Way};
+use crate::support::ways::{self, Way};
 
 /// Most of them wait for the server.
 const AT_ONCE: usize = 8;

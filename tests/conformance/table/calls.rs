@@ -8,7 +8,7 @@ use duocall::{Auth, Body, Multipart, Paging};
 use super::{Section, section};
 use crate::conformance::case::Look::{Header, Is, Json, Size, Text};
 use crate::conformance::case::{Case, call, get, post, sweep};
-use crate::conformance::ways::Said;
+use crate::support::ways::Said;
 
 pub fn sections(base: &str) -> Vec<Section> {
     vec![

@@ -8,7 +8,7 @@ use duocall::{Auth, Error, Retry, Timeouts};
 use super::{Section, section};
 use crate::conformance::case::Look::{Attempts, Header, Json, Text, Url};
 use crate::conformance::case::{Case, call, get, post, sweep};
-use crate::conformance::ways::Said;
+use crate::support::ways::Said;
 
 pub fn sections(other: &str) -> Vec<Section> {
     vec![
