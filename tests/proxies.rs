@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use duocall::{
-    Api, Auth, Error, ErrorKind, Phase, Proxy, Request, Response, Retry, Sent, Timeouts,
+    Api, ApiBuilder, Auth, Error, ErrorKind, Phase, Proxy, Request, Response, Retry, Sent, Timeouts,
 };
 use support::proxy::{Relay, Rules};
 use support::ways::{self, in_every_way};
@@ -178,6 +178,9 @@ fn exceptions_are_reached_directly() {
 fn mistakes_are_told_when_the_api_is_built() {
     for proxy in [
         Proxy::new("ftp://h"),
+        Proxy::new("https://user:proxy-secret@h"),
+        Proxy::new("socks4://h"),
+        Proxy::new("socks4a://h"),
         Proxy::new("http://"),
         Proxy::new("http://h").credential("a:b", "proxy-secret"),
         Proxy::new("http://h").credential("a", "proxy-secret\n"),
@@ -265,6 +268,8 @@ mod secure {
 
 /// What this binary does as its own child, under an environment.
 const CHILD: &str = "DUOCALL_TEST_URL";
+/// How the error must end, if there must be one.
+const REFUSED: &str = "DUOCALL_TEST_REFUSED";
 
 fn in_environment(url: &str, variables: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
@@ -281,7 +286,15 @@ fn in_environment(url: &str, variables: &[(&str, &str)]) -> String {
 #[test]
 fn the_child_in_an_environment() {
     let Ok(url) = std::env::var(CHILD) else { return };
-    in_every_way(|| Api::new(&url).unwrap(), Request::get("x"), greets);
+    let api = || Api::new(&url).unwrap();
+    match std::env::var(REFUSED) {
+        Ok(words) => in_every_way(api, Request::get("x"), |way, said| {
+            let error = said.expect_err(way);
+            assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Connect, 1), "{way}");
+            assert!(error.to_string().ends_with(&words), "{way}: {error}");
+        }),
+        Err(_) => in_every_way(api, Request::get("x"), greets),
+    }
 }
 
 #[test]
@@ -298,6 +311,16 @@ fn the_environment_decides_where_nobody_else_does() {
     assert_eq!(relay.seen().len(), 2 * ways::ALL.len());
     let api = Api::builder(server.url()).no_proxy().build().unwrap();
     in_every_way(|| api.clone(), Request::get("x"), greets);
+}
+
+#[test]
+fn a_proxy_of_the_environment_that_cannot_be_used_is_not_passed_by() {
+    let server = Server::script(vec![ok("hello")]);
+    for url in ["https://127.0.0.1:1", "socks4://127.0.0.1:1", "socks4a://127.0.0.1:1"] {
+        let words = "the proxy in http_proxy is not one that can be used";
+        in_environment(&server.url(), &[("http_proxy", url), (REFUSED, words)]);
+    }
+    assert_eq!(server.requests().len(), 0);
 }
 
 /// The real one, where it is installed.
@@ -343,28 +366,43 @@ impl Drop for Tinyproxy {
     }
 }
 
+/// A GET and a POST through it, in every way.
+fn passes(url: &str, proxy: &Proxy, set: impl Fn(ApiBuilder) -> ApiBuilder) {
+    for way in ways::ALL {
+        let api = set(Api::builder(url).proxy(proxy.clone())).build().unwrap();
+        let requests = vec![Request::get("x"), Request::post("x").body("a body")];
+        for (said, wanted) in ways::send(way, api, requests).into_iter().zip(["", "a body"]) {
+            let response = said.unwrap_or_else(|error| panic!("{}: {error:?}", way.name));
+            assert_eq!(response.text().unwrap(), wanted, "{}", way.name);
+        }
+    }
+}
+
 #[test]
 fn through_a_real_proxy() {
     for login in [None, Some(("user", "proxysecret"))] {
         let Some(tinyproxy) = Tinyproxy::start(login) else { return };
-        let server = Server::script(vec![ok("hello")]);
-        let mut proxy = Proxy::new(format!("http://{}", tinyproxy.addr));
-        if let Some((user, password)) = login {
-            called(&server.url(), &proxy, refuses("the proxy wants a credential", 1));
-            proxy = proxy.credential(user, password);
+        let server = Server::new(|seen| ok(&String::from_utf8_lossy(&seen.body)));
+        let door = Proxy::new(format!("http://{}", tinyproxy.addr));
+        let proxy = match login {
+            Some((user, password)) => door.clone().credential(user, password),
+            None => door.clone(),
+        };
+        let wanted = || refuses("the proxy wants a credential", 1);
+        if login.is_some() {
+            called(&server.url(), &door, wanted());
         }
-        called(&server.url(), &proxy, greets);
+        passes(&server.url(), &proxy, |api| api);
         #[cfg(feature = "tls")]
         {
             use support::tls::{Ca, Front, Setup};
             let ca = Ca::new("ours");
             let front = Front::new(&Setup::new(ca.issue("127.0.0.1", |_| {})), server.addr());
             let tls = duocall::Tls::default().roots_pem(ca.pem.as_bytes());
-            let api = || {
-                let api = Api::builder(front.url("127.0.0.1")).tls(tls.clone());
-                api.proxy(proxy.clone()).build().unwrap()
-            };
-            in_every_way(api, Request::get("x"), greets);
+            if login.is_some() {
+                called(&front.url("127.0.0.1"), &door, wanted());
+            }
+            passes(&front.url("127.0.0.1"), &proxy, |api| api.tls(tls.clone()));
         }
         for seen in server.requests() {
             assert_eq!(seen.header("proxy-authorization"), None);

@@ -29,6 +29,11 @@ const PORT: u16 = 1080;
 /// | `socks5h://host:port` | everything goes through SOCKS 5 (RFC 1928); the proxy resolves the names |
 /// | `socks5://host:port` | the same, with names resolved here |
 ///
+/// A proxy under TLS (`https://`) and SOCKS 4 are not supported: such a URL is an
+/// error of kind [`Request`](crate::ErrorKind::Request) when the `Api` is built.
+/// Where it comes from the environment, each call that would go through it is an
+/// error of kind [`Connect`](crate::ErrorKind::Connect) that names the variable.
+///
 /// Without a port it is 1080, as in curl. A proxy that refuses, or wants a
 /// credential that it has not got, is an error of kind
 /// [`Connect`](crate::ErrorKind::Connect). Its credential goes to the proxy and
