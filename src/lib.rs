@@ -193,6 +193,9 @@ pub use trace::{Attempt, Cause};
 
 pub use http;
 
+#[cfg(all(doctest, feature = "async", feature = "pool", feature = "blocking"))]
+mod refused;
+
 /// Makes the code in the pages for people compile.
 #[cfg(all(doctest, feature = "async", feature = "pool", feature = "mock"))]
 mod pages {

@@ -8,7 +8,6 @@ use crate::auth::{Auth, Hook, Kind};
 use crate::error::{BoxError, Error, ErrorKind, Mistake};
 use crate::sync::lock;
 
-#[derive(Debug)]
 pub(crate) struct Credentials(Mutex<State>);
 
 struct State {
@@ -26,9 +25,9 @@ struct State {
     failure: Option<Arc<BoxError>>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.auth.fmt(f)
+        lock(&self.0).auth.fmt(f)
     }
 }
 
