@@ -163,7 +163,7 @@ mod tests {
         assert!(text.starts_with("5 calls failed, 1 finished, 2 cancelled, 3 not started\n"));
         assert_eq!((text.lines().count(), text.contains("more")), (6, false), "{text}");
         let text = group(&[Closed; 7]).to_string();
-        assert!(text.ends_with("\n  [4] connection closed: no\n  … and 2 more"), "{text}");
+        assert!(text.ends_with("\n  [4] no response: no\n  … and 2 more"), "{text}");
         assert!(group(&[Decode]).to_string().starts_with("1 call failed, "));
         let stopped = group(&[]);
         assert_eq!(stopped.to_string(), "stopped, 1 finished, 2 cancelled, 3 not started");

@@ -43,17 +43,17 @@ fn connections() -> Vec<Scenario> {
                 "",
             ),
         once("closed before the response").send(get()).reply(Close).expect(
-            "Closed/Maybe: GET http://H/x: connection closed: the connection was closed",
+            "Closed/Maybe: GET http://H/x: no response: the connection was closed",
             "First Closed",
             "GET /x",
         ),
         once("reset before the response").send(get()).reply(Reset).expect(
-            "Closed/Maybe: GET http://H/x: connection closed: connection reset",
+            "Closed/Maybe: GET http://H/x: no response: connection reset",
             "First Closed",
             "GET /x",
         ),
         once("closed in the middle of the head").send(get()).reply(raw_close("HTTP/1.1 200 O")).expect(
-            "Closed/Yes: GET http://H/x: connection closed: the connection was closed",
+            "Closed/Yes: GET http://H/x: no response: the connection was closed",
             "First Closed",
             "GET /x",
         ),
@@ -69,7 +69,7 @@ fn connections() -> Vec<Scenario> {
             .reply(ok("never"))
             .connections(1)
             .expect(
-                "Closed/Maybe: POST http://H/x: connection closed: connection reset",
+                "Closed/Maybe: POST http://H/x: no response: connection reset",
                 "First Closed",
                 "",
             ),
@@ -79,7 +79,7 @@ fn connections() -> Vec<Scenario> {
             "GET /x | GET /x",
         ),
         case("a post is not sent again").send(Request::post("x").body("b")).reply(Close).expect(
-            "Closed/Maybe: POST http://H/x: connection closed: the connection was closed",
+            "Closed/Maybe: POST http://H/x: no response: the connection was closed",
             "First Closed",
             "POST /x b",
         ),
@@ -139,7 +139,7 @@ fn stale() -> Vec<Scenario> {
             .reply(Close)
             .only_bytes()
             .expect(
-                "200 a | Closed/Maybe: POST http://H/x: connection closed: the connection was closed",
+                "200 a | Closed/Maybe: POST http://H/x: no response: the connection was closed",
                 "First 200 | First Closed~",
                 "GET /x | POST /x~ b",
             ),
@@ -150,7 +150,7 @@ fn stale() -> Vec<Scenario> {
             .reply(Close)
             .only_bytes()
             .expect(
-                "200 a | Closed/Maybe: GET http://H/x: connection closed: the connection was closed",
+                "200 a | Closed/Maybe: GET http://H/x: no response: the connection was closed",
                 "First 200 | First Closed~, Resend Closed",
                 "GET /x | GET /x~ | GET /x",
             ),
@@ -207,7 +207,7 @@ fn bodies() -> Vec<Scenario> {
             .send(get())
             .reply(raw_close("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n"))
             .expect(
-                "Protocol/Yes: GET http://H/x: not HTTP: not valid HTTP/1.1",
+                "Protocol/Yes: GET http://H/x: broken response: not valid HTTP/1.1",
                 "First Protocol",
                 "GET /x",
             ),
@@ -217,7 +217,7 @@ fn bodies() -> Vec<Scenario> {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nab",
             ))
             .expect(
-                "Protocol/Yes: GET http://H/x: not HTTP: not valid HTTP/1.1",
+                "Protocol/Yes: GET http://H/x: broken response: not valid HTTP/1.1",
                 "First Protocol",
                 "GET /x",
             ),
@@ -314,7 +314,7 @@ fn timeouts() -> Vec<Scenario> {
 fn heads() -> Vec<Scenario> {
     let protocol = |name, head: &str| {
         once(name).send(get()).reply(raw_close(head)).expect(
-            "Protocol/Yes: GET http://H/x: not HTTP: not valid HTTP/1.1",
+            "Protocol/Yes: GET http://H/x: broken response: not valid HTTP/1.1",
             "First Protocol",
             "GET /x",
         )
