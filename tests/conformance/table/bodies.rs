@@ -16,7 +16,7 @@ pub fn sections() -> Vec<Section> {
         section("Images", "", images()),
         section(
             "Codings",
-            "Brotli is not asked for, so it is handed over as it came, with its header.",
+            "Brotli is asked for and undone with the feature `brotli`, as here.",
             codings(),
         ),
         section("Streams, ranges and slow bodies", "", streams()),
@@ -136,8 +136,8 @@ fn codings() -> Vec<Case> {
             .with("at most 20 bytes", |r| r.max_body(20))
             .gives("BodyTooLarge: body too large: more than 20 bytes"),
         get("brotli")
-            .see([coding(), Json("/brotli")])
-            .gives("200; content-encoding: br; brotli absent"),
+            .see([Json("/brotli"), coding()])
+            .gives("200; brotli true; content-encoding: absent"),
     ]
 }
 
