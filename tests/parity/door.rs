@@ -13,13 +13,15 @@ pub static OURS: LazyLock<Ca> = LazyLock::new(|| Ca::new("ours"));
 pub static ALIEN: LazyLock<Ca> = LazyLock::new(|| Ca::new("alien"));
 pub static CLIENTS: LazyLock<Arc<Ca>> = LazyLock::new(|| Arc::new(Ca::new("clients")));
 
+/// How a proxy at this address is called.
+pub type Called = fn(SocketAddr) -> Proxy;
+
 /// As a row of the table wants it.
 #[derive(Clone, Default)]
 pub struct Plan {
     /// TLS for the name `localhost`.
     pub tls: Option<fn() -> Setup>,
-    /// The proxy's rules, and how it is called, given its address.
-    pub proxy: Option<(Rules, fn(SocketAddr) -> Proxy)>,
+    pub proxy: Option<(Rules, Called)>,
 }
 
 /// As it stands in one run.

@@ -1,13 +1,12 @@
 //! A row of the table: what is asked, what the server does, what must come of it.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use duocall::{Api, ApiBuilder, Endpoint, Error, Paging, Proxy, Request, Response};
+use duocall::{Api, ApiBuilder, Endpoint, Error, Paging, Request, Response};
 
-use super::door::Plan;
+use super::door::{Called, Plan};
 use super::site::Site;
 use crate::support::Act;
 use crate::support::proxy::Rules;
@@ -376,7 +375,7 @@ impl Scenario {
     }
 
     /// The server is reached through a proxy; what that was asked for is noted.
-    pub fn via(mut self, rules: Rules, proxy: fn(SocketAddr) -> Proxy) -> Self {
+    pub fn via(mut self, rules: Rules, proxy: Called) -> Self {
         self.door.proxy = Some((rules, proxy));
         self.only_bytes = true;
         self
