@@ -1,4 +1,5 @@
 //! A Redis of the test's own: on a free loopback port, without persistence, gone with the test.
+//! `REDIS_SERVER` may name the program, so that other versions, and Valkey, can be tried.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,7 +30,8 @@ impl Redis {
     }
 
     fn run(&mut self) -> bool {
-        let child = Command::new("redis-server")
+        let program = std::env::var_os("REDIS_SERVER").unwrap_or("redis-server".into());
+        let child = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no"])
             .args(["--dir", env!("CARGO_TARGET_TMPDIR")])
