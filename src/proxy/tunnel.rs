@@ -107,9 +107,11 @@ impl Tunnel {
         if bytes.is_empty() {
             return Err(refused("the proxy hung up"));
         }
+        // The end of a head may begin in what came before.
+        let unseen = self.input.len().saturating_sub(3);
         self.input.extend(bytes);
         let taken = match self.step {
-            Step::Head => self.head()?,
+            Step::Head => self.head(unseen)?,
             Step::Method => self.method()?,
             Step::Verdict => self.verdict()?,
             Step::Reply => self.reply()?,
@@ -125,8 +127,9 @@ impl Tunnel {
     }
 
     /// The answer to CONNECT. Gives how many bytes it took, once it is whole.
-    fn head(&mut self) -> Result<Option<usize>, Failure> {
-        let Some(end) = self.input.windows(4).position(|four| four == b"\r\n\r\n") else {
+    fn head(&mut self, unseen: usize) -> Result<Option<usize>, Failure> {
+        let mut fresh = self.input[unseen..].windows(4);
+        let Some(end) = fresh.position(|four| four == b"\r\n\r\n") else {
             if self.input.len() > MAX_HEAD {
                 return Err(refused("the head of the proxy's answer is too large").lasting());
             }
@@ -139,7 +142,7 @@ impl Tunnel {
             400..=499 => return Err(refused(format!("the proxy refused: {status}")).lasting()),
             _ => return Err(refused(format!("the proxy refused: {status}"))),
         }
-        Ok(Some(end + 4))
+        Ok(Some(unseen + end + 4))
     }
 
     fn method(&mut self) -> Result<Option<usize>, Failure> {
