@@ -116,8 +116,8 @@ fn part(text: &str, named: &BTreeSet<String>) -> Part {
         }
         let attributes = std::mem::take(&mut attributes);
         if depth == 0 && trimmed.starts_with("use ") {
-            let path = statement(line, &mut lines);
-            flatten(&path["use ".len()..], "", &mut part.uses);
+            let text = statement(line, &mut lines);
+            flatten(text.trim_start_matches("use "), "", &mut part.uses);
         } else if depth == 0 && (trimmed.starts_with("impl ") || trimmed.starts_with("impl<")) {
             let text = statement(line, &mut lines);
             let subject = text.split(" for ").nth(1).map(|subject| {
@@ -130,9 +130,8 @@ fn part(text: &str, named: &BTreeSet<String>) -> Part {
                 Some(_) => header = None,
                 None => header = Some(written),
             }
-        } else if trimmed.starts_with("pub ") {
-            let field = first_word(&trimmed[4..]).len() + 4;
-            let is_field = trimmed[field..].starts_with(':');
+        } else if let Some(rest) = trimmed.strip_prefix("pub ") {
+            let is_field = rest[first_word(rest).len()..].starts_with(':');
             let text = match is_field {
                 true => trimmed.trim_end_matches(',').to_owned(),
                 false => statement(line, &mut lines),
