@@ -58,6 +58,7 @@ impl Inbox {
         check_size(&parts.headers)?;
         let bodiless = method == Method::HEAD || parts.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
+        let length = length(&parts.headers)?;
         if !bodiless && wanted != Wanted::None {
             if let Some(codings) = codings(&parts.headers, asked)? {
                 decoder = Some(Decoder::new(&codings)?);
@@ -66,8 +67,8 @@ impl Inbox {
             }
         }
         if let Wanted::Whole(most) | Wanted::Pieces(most) = wanted {
-            let length = length(&parts.headers).filter(|_| !bodiless);
-            if decoder.is_none() && length.is_some_and(|length| length > most as u64) {
+            let length = length.filter(|_| !bodiless && decoder.is_none());
+            if length.is_some_and(|length| length > most as u64) {
                 return Err(too_large(most));
             }
         }
@@ -205,8 +206,23 @@ fn check_size(headers: &HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// The length that the head tells. The same number told again counts once; of anything else nobody
+/// knows what it means, also where no body follows (RFC 9112 section 6.3).
+fn length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let mut length = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        for number in value.as_bytes().split(|byte| *byte == b',') {
+            let number = std::str::from_utf8(number.trim_ascii()).ok();
+            // `parse` would take a sign.
+            let number = number.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let number: Option<u64> = number.and_then(|text| text.parse().ok());
+            if number.is_none() || length.is_some_and(|length| Some(length) != number) {
+                return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));
+            }
+            length = number;
+        }
+    }
+    Ok(length)
 }
 
 /// The codings to undo, in the order they were applied. `None` where there are
@@ -295,6 +311,21 @@ mod tests {
         assert!(inbox(Wanted::None, &[("x", value), ("x", value), ("x", value)]).is_err());
         assert!(inbox(Wanted::None, &[("x", "a"); MAX_FIELDS]).is_ok());
         assert!(inbox(Wanted::None, &[("x", "a"); MAX_FIELDS + 1]).is_err());
+    }
+
+    #[test]
+    fn a_length_is_one_number() {
+        let told = |values: &[&'static str]| {
+            let fields: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
+            inbox(Wanted::None, &fields).map(drop).map_err(|failure| failure.kind)
+        };
+        for good in [&["2"][..], &[" 2 "], &["2, 2"], &["2", "2"], &["18446744073709551615"]] {
+            assert_eq!(told(good), Ok(()), "{good:?}");
+        }
+        for bad in ["", "+2", "-1", "0x2", "2.0", "2 2", "2, 3", "2,", "18446744073709551616"] {
+            assert_eq!(told(&[bad]), Err(ErrorKind::Protocol), "{bad:?}");
+        }
+        assert_eq!(told(&["2", "3"]), Err(ErrorKind::Protocol));
     }
 
     #[test]
