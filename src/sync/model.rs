@@ -21,7 +21,9 @@ pub(crate) fn every_order<E: FnOnce()>(taken: usize, scene: impl Fn() -> (Vec<Ac
         path = play(path, taken, actors);
         end();
         // The last choice that was not the last of its kind comes next.
-        while path.pop_if(|choice: &mut Choice| choice.made + 1 == choice.of).is_some() {}
+        while path.last().is_some_and(|choice: &Choice| choice.made + 1 == choice.of) {
+            path.pop();
+        }
         match path.last_mut() {
             Some(choice) => choice.made += 1,
             None => return orders,
