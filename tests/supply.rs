@@ -1,7 +1,9 @@
-//! What the crate is made of: no dependency below its floor, no unsafe code.
+//! What the crate is made of: no crate that nobody has looked at, none below its floor, no unsafe code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -64,6 +66,58 @@ fn ureq_is_held_to_one_minor_version() {
     assert!(read("Cargo.toml").contains(r#"ureq = { version = "~3.5."#));
 }
 
+/// The crates that these features bring, on all systems; what runs while building included.
+fn tree(features: &str) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["tree", "--locked", "--target", "all"]);
+    cargo.args(["-e", "normal,build", "--prefix", "none", "--no-dedupe"]);
+    let output = cargo.args(["--no-default-features", "--features", features]).output();
+    let output = output.expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("a text");
+    let names = text.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "duocall").map(String::from).collect()
+}
+
+#[test]
+fn every_crate_is_on_the_list() {
+    let list = read("tests/supply/crates.txt");
+    let mut features = Vec::new();
+    let mut known = BTreeSet::new();
+    for part in list.split("features: ").skip(1) {
+        let mut lines = part.lines().map(str::trim).filter(|line| !line.is_empty());
+        features.push(lines.next().expect("features").to_owned());
+        known.extend(lines.map(String::from));
+        let there = tree(&features.join(","));
+        let new: Vec<_> = there.difference(&known).collect();
+        assert!(
+            new.is_empty(),
+            "with {features:?} come crates that nobody has put on the list: {new:?}"
+        );
+        let gone: Vec<_> = known.difference(&there).collect();
+        assert!(gone.is_empty(), "with {features:?} these do not come any more: {gone:?}");
+    }
+    let whole: BTreeSet<_> = features.iter().flat_map(|some| some.split(',')).collect();
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("\n[features]\n").nth(1).and_then(|rest| rest.split("\n[").next());
+    let named = section.expect("features").lines().filter_map(|line| line.split_once(" = ["));
+    for (name, brings) in named.filter(|(name, _)| *name != "default") {
+        // A feature that brings nothing has nothing to list.
+        assert!(whole.contains(name) || brings == "]", "{name} is not on the list of crates");
+    }
+}
+
+#[test]
+fn nothing_of_ours_runs_while_building() {
+    let manifest = read("Cargo.toml");
+    let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let keys: Vec<_> = manifest.lines().map(key).collect();
+    for unwanted in ["build", "links", "proc-macro", "[build-dependencies]"] {
+        assert!(!keys.iter().any(|key| key == unwanted), "Cargo.toml has {unwanted}");
+    }
+    assert!(!Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs").exists());
+}
+
 #[test]
 fn no_source_is_unsafe() {
     fn look(folder: &Path, seen: &mut usize) {
@@ -87,6 +141,7 @@ fn no_source_is_unsafe() {
     let mut seen = 0;
     look(&root.join("src"), &mut seen);
     look(&root.join("examples"), &mut seen);
+    look(&root.join("fuzz").join("src"), &mut seen);
     assert!(seen > 40, "looked at {seen} files only");
     assert!(read("src/lib.rs").contains("#![forbid(unsafe_code)]"));
 }
