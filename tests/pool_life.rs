@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -199,4 +199,21 @@ fn a_detached_job_goes_on_and_a_dropped_one_does_not() {
         last.wait().unwrap();
     });
     assert_eq!(told.try_iter().collect::<Vec<_>>(), ["detached", "last"]);
+}
+
+#[test]
+fn a_worker_that_has_just_taken_a_task_is_not_counted_on_for_the_next() {
+    in_time(|| {
+        for _ in 0..2000 {
+            let client = instant(2);
+            client.send(Request::get("x")).wait().unwrap();
+            let (tell, told) = mpsc::channel();
+            let told = Mutex::new(told);
+            // The first ends only if the second runs beside it.
+            let waits = Decoding(move || Ok(told.lock().unwrap().recv_timeout(SOON).is_ok()));
+            let first = client.call(waits);
+            let second = client.call(Decoding(move || Ok(tell.send(()).is_ok())));
+            assert!(first.wait().unwrap() && second.wait().unwrap());
+        }
+    });
 }

@@ -103,8 +103,9 @@ pub(super) struct Workers {
 
 #[derive(Default)]
 struct Shared {
-    /// Workers that wait for a task.
-    free: AtomicUsize,
+    /// Tasks sent and not done with. (A count of workers that wait would still hold one that
+    /// has just taken a task, and the next would wait behind that for no reason.)
+    open: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -125,7 +126,8 @@ impl Workers {
 
     pub(super) fn submit(&self, task: Task, cancel: Option<&Cancel>) {
         let listening = cancel.map(|cancel| cancel.listen(&Waker::from(task.0.clone())));
-        // It is open for as long as there are Workers.
+        self.shared.open.fetch_add(1, SeqCst);
+        // The queue is open for as long as there are Workers.
         let sent = self.queue.send_blocking((task, listening));
         debug_assert!(sent.is_ok());
         self.grow();
@@ -134,8 +136,7 @@ impl Workers {
     /// Starts a worker if every one there is has something to do.
     fn grow(&self) {
         let mut threads = lock(&self.threads);
-        let waiting = self.tasks.len();
-        if threads.len() >= self.most || self.shared.free.load(SeqCst) >= waiting {
+        if threads.len() >= self.most.min(self.shared.open.load(SeqCst)) {
             return;
         }
         let (tasks, shared) = (self.tasks.clone(), self.shared.clone());
@@ -155,6 +156,7 @@ impl Workers {
     fn refuse_all(&self, kind: ErrorKind) {
         while let Ok((task, _listening)) = self.tasks.try_recv() {
             task.0.settle(Order::Refuse(kind));
+            self.shared.open.fetch_sub(1, SeqCst);
         }
     }
 }
@@ -162,12 +164,10 @@ impl Workers {
 fn work(tasks: &Receiver<Queued>, shared: &Arc<Shared>) {
     POOL.set(Arc::as_ptr(shared) as usize);
     loop {
-        shared.free.fetch_add(1, SeqCst);
-        let queued = tasks.recv_blocking();
-        shared.free.fetch_sub(1, SeqCst);
-        let Ok((task, _listening)) = queued else { return };
+        let Ok((task, _listening)) = tasks.recv_blocking() else { return };
         let closed = shared.closed.load(SeqCst);
         task.0.settle(if closed { Order::Refuse(ErrorKind::Shutdown) } else { Order::Run });
+        shared.open.fetch_sub(1, SeqCst);
     }
 }
 
