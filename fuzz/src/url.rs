@@ -57,7 +57,9 @@ fn joined(base: &str, text: &str) {
     for (url, credential) in sent(base, Request::get(text), None) {
         assert!(is_within(&whole, &url) && credential, "{url}");
         let wanted = whole.join(text).expect("the standard can join them");
-        assert_eq!(bare(&url), bare(&wanted));
+        if !text.split('/').any(is_drive) {
+            assert_eq!(bare(&url), bare(&wanted));
+        }
     }
 }
 
@@ -72,6 +74,11 @@ fn redirected(base: &str, data: &[u8]) {
         left |= !is_within(&whole, &url);
         assert!(!(credential && left), "{url}");
     }
+}
+
+/// The crate `url` lets no `..` take these away, as the standard wants it of files only.
+fn is_drive(segment: &str) -> bool {
+    matches!(segment.as_bytes(), [letter, b':' | b'|'] if letter.is_ascii_alphabetic())
 }
 
 /// Without what never goes out, and with the one sign that the crate `url` leaves as it is.
