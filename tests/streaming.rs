@@ -174,6 +174,28 @@ fn readers_go_up_in_chunks_or_with_their_length() {
     }
 }
 
+/// A byte, and a pause, eight times over.
+struct Slow(u32);
+
+impl Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(100));
+        self.0 += 1;
+        buffer[0] = b'a';
+        Ok(usize::from(self.0 <= 8))
+    }
+}
+
+#[test]
+fn an_upload_may_take_longer_than_its_longest_pause() {
+    let server = Server::new(|_| ok(""));
+    let timeouts = Timeouts::default().head(Duration::from_millis(500));
+    let api = Api::builder(server.url()).timeouts(timeouts).retry(Retry::none()).build().unwrap();
+    for result in upload(&api, || Request::put("x").body(Body::reader(Slow(0)))) {
+        assert_eq!(result.unwrap(), 200);
+    }
+}
+
 #[test]
 fn a_reader_that_breaks_its_word_ends_the_connection() {
     let server = Server::on_accept(|_| Some(vec![Act::Read(u64::MAX)]), |_| ok(""));

@@ -10,6 +10,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use super::socket::{Link, Socket};
+use crate::error::Phase;
 
 /// Counts what goes over it: bytes of HTTP, not of TLS.
 pub(super) struct Wire {
@@ -50,7 +51,13 @@ impl Wire {
     fn written(&self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = done {
             if !self.socket().is_broken() {
-                self.link.exchange().iter().for_each(|exchange| exchange.wrote(bytes));
+                self.link.exchange().iter().for_each(|exchange| {
+                    exchange.wrote(bytes);
+                    // The limit is on a pause, not on the whole of it.
+                    if exchange.phase() == Phase::Send {
+                        exchange.enter(Phase::Send);
+                    }
+                });
             }
         }
         done
