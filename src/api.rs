@@ -75,6 +75,7 @@ struct Settings {
     timeouts: Timeouts,
     concurrency: usize,
     max_body: usize,
+    expect_above: u64,
     keys: bool,
     tls: Tls,
     names: Names,
@@ -109,6 +110,7 @@ impl Api {
                 timeouts: Timeouts::default(),
                 concurrency: 32,
                 max_body: 10 << 20,
+                expect_above: 1 << 20,
                 keys: false,
                 tls: Tls::default(),
                 names: Names::default(),
@@ -152,6 +154,10 @@ impl Api {
 
     pub(crate) fn max_body(&self) -> usize {
         self.0.settings.max_body
+    }
+
+    pub(crate) fn expect_above(&self) -> u64 {
+        self.0.settings.expect_above
     }
 
     pub(crate) fn concurrency(&self) -> usize {
@@ -338,6 +344,19 @@ impl ApiBuilder {
     /// The largest body taken, in bytes after decoding. Defaults to 10 MiB.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.settings.max_body = bytes;
+        self
+    }
+
+    /// Announces a request's body above so many bytes, and one of unknown length, with
+    /// `Expect: 100-continue` (RFC 9110 section 10.1.1): the body waits until the server says 100, but
+    /// at most a second. A server that refuses at once (401, 413, 503) gets no byte of it, and a reader
+    /// is then still whole for the next attempt. After a 417 the request goes out again without.
+    /// Defaults to 1 MiB; `u64::MAX` announces none.
+    ///
+    /// The surf clients of others, [`blocking::Client::with_agent`](crate::blocking::Client::with_agent)
+    /// and HTTP/2 do not wait.
+    pub fn expect_above(mut self, bytes: u64) -> Self {
+        self.settings.expect_above = bytes;
         self
     }
 

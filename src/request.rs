@@ -42,6 +42,7 @@ pub struct Request {
     pub(crate) accepted: Vec<u16>,
     pub(crate) cost: u32,
     pub(crate) max_body: Option<usize>,
+    pub(crate) expect_above: Option<u64>,
     /// The body of the response is handed over as it comes.
     pub(crate) opens: bool,
     pub(crate) mistake: Option<Mistake>,
@@ -65,6 +66,7 @@ impl Request {
             accepted: Vec::new(),
             cost: 1,
             max_body: None,
+            expect_above: None,
             opens: false,
             mistake,
         }
@@ -255,6 +257,13 @@ impl Request {
             self.keep(Mistake::new("max_body", "is zero"));
         }
         self.max_body = Some(bytes);
+        self
+    }
+
+    /// Announces a body above so many bytes before it is sent, instead of the API's
+    /// [`expect_above`](crate::ApiBuilder::expect_above); `u64::MAX` announces none.
+    pub fn expect_above(mut self, bytes: u64) -> Request {
+        self.expect_above = Some(bytes);
         self
     }
 

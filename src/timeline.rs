@@ -244,6 +244,7 @@ fn name(cause: Cause) -> &'static str {
         Cause::Resend => "resend",
         Cause::Redirect => "redirect",
         Cause::Refresh => "refresh",
+        Cause::Unexpected => "unexpected",
     }
 }
 
@@ -413,7 +414,14 @@ mod tests {
             record.sent(Cause::First, start + ms(from));
             let (cause, outcome) = (Cause::First, Ok(StatusCode::OK));
             let (waited, took) = (Duration::ZERO, ms(to - from));
-            let attempt = trace::Attempt { cause, outcome, waited, took, reused: index == 3 };
+            let attempt = trace::Attempt {
+                cause,
+                outcome,
+                waited,
+                took,
+                reused: index == 3,
+                withheld: false,
+            };
             record.received(&attempt, Some(start + ms(to - 10)), 7, start + ms(to));
             record.ended(outcome, start + ms(to));
         }

@@ -20,6 +20,8 @@ pub enum Cause {
     Redirect,
     /// The credential was refreshed.
     Refresh,
+    /// The server knows no `Expect: 100-continue` (417); sent again without it, at no charge.
+    Unexpected,
 }
 
 /// One request of a call, and what it met.
@@ -30,6 +32,7 @@ pub struct Attempt {
     pub(crate) waited: Duration,
     pub(crate) took: Duration,
     pub(crate) reused: bool,
+    pub(crate) withheld: bool,
 }
 
 impl Attempt {
@@ -61,5 +64,12 @@ impl Attempt {
     /// Whether it went over a connection that had served before.
     pub fn reused(&self) -> bool {
         self.reused
+    }
+
+    /// Whether its body was announced and never sent, for the response came before the server asked
+    /// for it; see [`ApiBuilder::expect_above`](crate::ApiBuilder::expect_above). A reader that was
+    /// not begun can be sent again.
+    pub fn withheld(&self) -> bool {
+        self.withheld
     }
 }

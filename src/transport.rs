@@ -22,6 +22,10 @@
 //!   `received(1)` with the head, and [`Failure::sent`] where it knows better.
 //! - **Reuse.** [`set_reused`](Exchange::set_reused) says that the connection has served before: if it
 //!   dies before a byte of the response, the request is sent again at no charge. In doubt, never.
+//! - **Announced bodies.** A request with the field `Expect: 100-continue` wants its body held back until
+//!   the server says 100, or for [`patience`](Exchange::patience); a final response that comes before
+//!   that is the response, and the body stays here: [`withhold`](Exchange::withhold). One that cannot
+//!   wait sends it at once, which is allowed (RFC 9110 section 10.1.1).
 //! - **Completeness.** A body that ends early is an error of kind [`Truncated`](ErrorKind::Truncated). A
 //!   connection serves again only after a body that was read to its proven end; not after a dropped
 //!   call, and not after a dropped body.
@@ -42,6 +46,9 @@ use crate::clock::Seat;
 use crate::error::{BoxError, Error, ErrorKind, Phase, Sent};
 use crate::policy::Timeouts;
 use crate::tls::TlsFault;
+
+/// The most that a server is given to say 100.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// As much of a head as is taken. The engine checks; a transport need not buffer more.
 pub(crate) const MAX_HEAD: usize = 64 << 10;
@@ -193,6 +200,7 @@ pub struct Exchange {
     written: AtomicU64,
     read: AtomicU64,
     reused: AtomicBool,
+    withheld: AtomicBool,
     cancel: Option<Cancel>,
 }
 
@@ -219,6 +227,7 @@ impl Exchange {
             written: AtomicU64::new(0),
             read: AtomicU64::new(0),
             reused: AtomicBool::new(false),
+            withheld: AtomicBool::new(false),
             cancel,
         };
         exchange.set_due(now, timeouts.connect);
@@ -340,6 +349,27 @@ impl Exchange {
         self.reused.load(Relaxed)
     }
 
+    /// How long the body of a request with `Expect: 100-continue` waits for the server's word: a
+    /// second, or half the limit for the head if that is shorter.
+    pub fn patience(&self) -> Duration {
+        PATIENCE.min(self.timeouts.head / 2)
+    }
+
+    /// Says that the body stayed here, for the response came before the server asked for it.
+    pub fn withhold(&self) {
+        self.withheld.store(true, Relaxed);
+    }
+
+    pub(crate) fn withheld(&self) -> bool {
+        self.withheld.load(Relaxed)
+    }
+
+    /// Makes the patience the limit of the phase.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn be_patient(&self) {
+        self.set_due(self.now(), self.patience());
+    }
+
     /// Forgets what was assumed of the way, before it began.
     #[cfg(feature = "surf")]
     pub(crate) fn restart(&self) {
@@ -365,6 +395,11 @@ impl Exchange {
         self.wake_at.store(nanos as u64, Relaxed);
     }
 
+    /// Takes that back.
+    pub(crate) fn let_sleep(&self) {
+        self.wake_at.store(u64::MAX, Relaxed);
+    }
+
     /// When the driver has to look again if nothing else wakes it.
     pub(crate) fn alarm(&self) -> Instant {
         match self.wake_at.load(Relaxed) {
@@ -384,7 +419,7 @@ impl Exchange {
         }
     }
 
-    fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.seat.now()
     }
 

@@ -172,7 +172,7 @@ mod tests {
         let (seat, limits) = (Seat::default(), Timeouts::default());
         let exchange = Exchange::new(seat, now, limits, end, Some(cancel.clone()));
         let exchange = Arc::new(exchange);
-        let mut current = Some(Current::new(&exchange, None));
+        let mut current = Some(Current::new(&exchange, None, false));
         let (release, released) = mpsc::channel::<()>();
         let released = Mutex::new(released);
         let mut names = Names::default();

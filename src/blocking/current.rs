@@ -22,12 +22,18 @@ pub(super) struct Current {
     /// Interrupts what the call waits for when it is cancelled.
     interrupt: Option<Interrupt>,
     unsaid: Option<Unsaid>,
+    /// The body waits for the server's word.
+    announced: bool,
 }
 
 impl Current {
-    pub(super) fn new(exchange: &Arc<Exchange>, unsaid: Option<Unsaid>) -> Current {
+    pub(super) fn new(
+        exchange: &Arc<Exchange>,
+        unsaid: Option<Unsaid>,
+        announced: bool,
+    ) -> Current {
         let exchange = exchange.clone();
-        Current { exchange, interrupt: None, unsaid }
+        Current { exchange, interrupt: None, unsaid, announced }
     }
 }
 
@@ -87,6 +93,13 @@ pub(super) fn exchange() -> Option<Arc<Exchange>> {
 /// What the first bytes of the request still lack.
 pub(super) fn unsaid() -> Option<Unsaid> {
     CURRENT.with_borrow_mut(|current| current.as_mut()?.unsaid.take())
+}
+
+/// Whether the body waits for the server's word; says so once.
+pub(super) fn announced() -> bool {
+    CURRENT.with_borrow_mut(|current| {
+        current.as_mut().is_some_and(|current| mem::take(&mut current.announced))
+    })
 }
 
 /// Interrupts this when the call is cancelled from now on, instead of what was before.

@@ -11,6 +11,7 @@
 //! # Ok(()) }
 //! ```
 
+mod announced;
 mod batch;
 mod connect;
 mod current;

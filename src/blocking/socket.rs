@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, ErrorKind::*, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,13 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
+use super::announced::{GO_ON, Word, word};
 use super::current;
 use super::hangup::Target;
 use super::interim::Interim;
 use super::wire::Wire;
 use crate::error::{ErrorKind, Phase};
-use crate::transport::{Exchange, Failure};
+use crate::transport::{Exchange, Failure, MAX_HEAD};
 
 pub(super) fn other(failure: Failure) -> Error {
     Error::Other(failure.into())
@@ -168,11 +170,13 @@ pub(super) struct Connection {
     interim: Interim,
     /// Made for the exchange at hand, and not taken from the pool.
     fresh: bool,
+    /// The head of the response lies in the buffers, and ureq asks for it once more.
+    answered: bool,
 }
 
 impl Connection {
     pub(super) fn new(wire: Wire, buffers: LazyBuffers) -> Connection {
-        Connection { wire, buffers, interim: Interim::new(), fresh: true }
+        Connection { wire, buffers, interim: Interim::new(), fresh: true, answered: false }
     }
 
     /// Notes a new exchange on this connection.
@@ -187,6 +191,53 @@ impl Connection {
         }
         exchange.enter(Phase::Send);
     }
+
+    /// Waits for the server's word on an announced body, and passes on what ureq understands of it.
+    fn await_word(&mut self, exchange: &Exchange) -> Result<(), Failure> {
+        exchange.be_patient();
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4 << 10];
+        loop {
+            match word(&heard) {
+                Word::Nothing(bytes) => drop(heard.drain(..bytes)),
+                Word::Wanted => break,
+                Word::Response => {
+                    exchange.withhold();
+                    self.answered = true;
+                    break;
+                }
+                Word::None if heard.len() >= MAX_HEAD => {
+                    return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
+                }
+                Word::None => match self.wire.read(&mut buffer) {
+                    Ok(0) => return Err(closed()),
+                    Ok(read) => {
+                        exchange.received(read);
+                        heard.extend_from_slice(&buffer[..read]);
+                    }
+                    Err(error) => {
+                        let failure = Failure::from_io(error, Phase::Send);
+                        if !matches!(failure.kind, ErrorKind::Timeout(Phase::Send)) {
+                            return Err(failure);
+                        }
+                        // It has had its time.
+                        heard.splice(..0, GO_ON.iter().copied());
+                        break;
+                    }
+                },
+            }
+        }
+        // Waiting is no part of the time for writing.
+        exchange.enter(Phase::Send);
+        let kept = self.interim.bare(&mut heard);
+        self.buffers.input_append_buf()[..kept].copy_from_slice(&heard[..kept]);
+        self.buffers.input_appended(kept);
+        Ok(())
+    }
+}
+
+fn closed() -> Failure {
+    Failure::from_io(io::ErrorKind::UnexpectedEof.into(), Phase::Send)
 }
 
 impl Transport for Connection {
@@ -212,6 +263,12 @@ impl Transport for Connection {
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
         let exchange = exchange()?;
+        if current::announced() {
+            return self.await_word(&exchange).map(|()| true).map_err(other);
+        }
+        if mem::take(&mut self.answered) {
+            return Ok(true);
+        }
         if exchange.phase() == Phase::Send {
             exchange.enter(Phase::Head);
         }

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
@@ -148,8 +148,13 @@ impl Transport for Ureq {
         let (mut parts, body) = request.into_parts();
         let proxy = self.proxies.choose(&parts.uri)?;
         let proxy = proxy.filter(|proxy| proxy.forwards(&parts.uri));
+        if self.foreign {
+            // A hint that comes before the word would make ureq wait for a response, in vain.
+            parts.headers.remove(EXPECT);
+        }
+        let announced = parts.headers.contains_key(EXPECT);
         let unsaid = if self.foreign { None } else { Some(keep_back(&mut parts, proxy)) };
-        let mut current = Some(Current::new(exchange, unsaid));
+        let mut current = Some(Current::new(exchange, unsaid, announced));
         let mut reader = None;
         if body.bytes().is_none() {
             reader = Some(body.clone().into_reader()?);
@@ -194,7 +199,8 @@ fn keep_back(parts: &mut Parts, proxy: Option<&Proxy>) -> Unsaid {
     uri.path_and_query = Some(PathAndQuery::from_static("/"));
     parts.uri = Uri::from_parts(uri).expect("another path makes no bad URL");
     let mut fields = Vec::new();
-    let told = [CONTENT_LENGTH, TRANSFER_ENCODING].map(|name| (parts.headers.remove(&name), name));
+    let told = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT];
+    let told = told.map(|name| (parts.headers.remove(&name), name));
     for (name, value) in &parts.headers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             fields.extend_from_slice(part);

@@ -130,6 +130,8 @@ pub(crate) struct Call {
     generation: u64,
     replayed: bool,
     resent: bool,
+    /// The server knows no announcements (RFC 9110 section 15.5.18).
+    plain: bool,
     /// How far the last request came.
     sent: Sent,
     history: Vec<Url>,
@@ -170,6 +172,7 @@ impl Call {
             generation: 0,
             replayed: false,
             resent: false,
+            plain: false,
             sent: Sent::No,
             history: Vec::new(),
             trace: Vec::new(),
@@ -297,7 +300,7 @@ impl Call {
             self.generation = generation;
             auth = Some(current);
         }
-        match outgoing::build(&self.api, &self.request, self.hop(), auth, exchange) {
+        match outgoing::build(&self.api, &self.request, self.hop(), auth, !self.plain, exchange) {
             Ok(outgoing) => {
                 let hop = self.hop.as_ref().expect("set when the call began");
                 self.spans.sends(&hop.method, &hop.url, self.trace.len());
@@ -321,6 +324,7 @@ impl Call {
             waited: std::mem::take(&mut self.waited),
             took: now.saturating_duration_since(self.since),
             reused: exchange.reused(),
+            withheld: exchange.withheld() && exchange.head().is_some(),
         };
         let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
         self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
@@ -372,6 +376,11 @@ impl Call {
             return self.admission(now);
         }
         self.watch(|watch| &watch.bytes, reply.body.len() as u64);
+        if reply.status == StatusCode::EXPECTATION_FAILED && self.announces() && !self.spent() {
+            self.plain = true;
+            self.cause = Cause::Unexpected;
+            return self.send(now);
+        }
         let denied = reply.status == StatusCode::UNAUTHORIZED && self.hop().trusted;
         if denied
             && !self.replayed
@@ -463,6 +472,11 @@ impl Call {
     fn fail(&mut self, error: Error, now: Instant) -> Step {
         let error = self.named(error).sent_as(self.sent);
         self.end_with(Err(error), now)
+    }
+
+    /// The last request had an expectation, which the server may have refused.
+    fn announces(&self) -> bool {
+        !self.plain && outgoing::announces(&self.api, &self.request, self.hop())
     }
 
     /// The body is a reader that was begun, and goes along with this hop.

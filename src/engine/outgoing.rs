@@ -55,6 +55,7 @@ pub(super) fn build(
     request: &Request,
     hop: &Hop,
     auth: Option<Auth>,
+    may_announce: bool,
     exchange: Exchange,
 ) -> Result<Outgoing, Mistake> {
     let mut url = hop.url.clone();
@@ -83,6 +84,9 @@ pub(super) fn build(
     }
     let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
     complete(&mut headers, &hop.method, &body);
+    if may_announce && announces(api, request, hop) {
+        headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    }
     let asked = headers.get(header::ACCEPT_ENCODING).cloned();
     let mut out = http::Request::new(body);
     *out.method_mut() = hop.method.clone();
@@ -98,6 +102,14 @@ pub(super) fn build(
         max_body: request.max_body.unwrap_or(api.max_body()),
         opens: request.opens,
     })
+}
+
+/// Whether the body is large enough to ask before it is sent (RFC 9110 section 10.1.1), or may be.
+pub(super) fn announces(api: &Api, request: &Request, hop: &Hop) -> bool {
+    let above = request.expect_above.unwrap_or(api.expect_above());
+    let body = request.body.as_ref().filter(|body| hop.carries && !body.is_empty());
+    let large = |body: &Body| body.length().is_none_or(|length| length > above);
+    above < u64::MAX && body.is_some_and(large)
 }
 
 /// Adds what every request has.

@@ -7,10 +7,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::header::HOST;
-use http::{HeaderValue, Request, Response, Uri};
+use http::header::{EXPECT, HOST};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
@@ -97,7 +98,16 @@ fn to_hyper(request: Request<Body>, host: HeaderValue, proxy: Option<&Proxy>) ->
             parts.uri = path.map_or_else(Uri::default, Uri::from);
         }
     }
-    Request::from_parts(parts, Outgoing::new(body))
+    let announced = parts.headers.contains_key(EXPECT);
+    let mut request = Request::from_parts(parts, Outgoing::new(body));
+    if announced {
+        let held = Arc::new(AtomicBool::new(true));
+        request.body_mut().held = Some(held.clone());
+        hyper::ext::on_informational(&mut request, move |head| {
+            held.fetch_and(head.status() != StatusCode::CONTINUE, Relaxed);
+        });
+    }
+    request
 }
 
 /// A connection and the future that moves its bytes. Boxed once for its life: it is large, and
@@ -131,9 +141,11 @@ impl Connection {
         exchange: &Exchange,
     ) -> Result<Response<HyperBody>, Failure> {
         let untaken = request.body().untaken.clone();
+        let mut hold = Hold::new(request.body().held.clone(), exchange);
         let mut answer = pin!(self.sender.send_request(request));
         let mut closed = false;
         poll_fn(|cx| {
+            hold.look(exchange);
             let driven = if closed { Poll::Pending } else { Pin::new(&mut self.driver).poll(cx) };
             if exchange.phase() == Phase::Send
                 && untaken.as_ref().is_none_or(|it| !it.load(Relaxed))
@@ -149,7 +161,10 @@ impl Connection {
                 Poll::Pending => None,
             };
             match answer.as_mut().poll(cx) {
-                Poll::Ready(Ok(head)) => Poll::Ready(Ok(head)),
+                Poll::Ready(Ok(head)) => {
+                    hold.answered(exchange);
+                    Poll::Ready(Ok(head))
+                }
                 // What ended the connection tells more than that it ended.
                 Poll::Ready(Err(error)) => {
                     Poll::Ready(Err(ended.unwrap_or_else(|| failure(&error, exchange))))
@@ -158,6 +173,45 @@ impl Connection {
             }
         })
         .await
+    }
+}
+
+/// Holds an announced body back until the server says 100, or its time is up.
+struct Hold(Option<(Arc<AtomicBool>, Instant)>);
+
+impl Hold {
+    fn new(held: Option<Arc<AtomicBool>>, exchange: &Exchange) -> Hold {
+        Hold(held.map(|held| {
+            let until = exchange.now() + exchange.patience();
+            exchange.wake_at(until);
+            (held, until)
+        }))
+    }
+
+    /// To be asked before the connection is driven, which then finds the body free.
+    fn look(&mut self, exchange: &Exchange) {
+        let over = |(held, until): &mut (Arc<AtomicBool>, Instant)| {
+            let over = !held.load(Relaxed) || exchange.now() >= *until;
+            if over {
+                held.store(false, Relaxed);
+            }
+            over
+        };
+        if self.0.take_if(over).is_some() {
+            exchange.let_sleep();
+            // Waiting is no part of the time for writing.
+            exchange.enter(Phase::Send);
+        }
+    }
+
+    /// A body still held stays here for good, and with it the connection's use.
+    fn answered(&mut self, exchange: &Exchange) {
+        if let Some((held, _)) = self.0.take() {
+            exchange.let_sleep();
+            if held.load(Relaxed) {
+                exchange.withhold();
+            }
+        }
     }
 }
 
@@ -228,6 +282,8 @@ pub(super) struct Outgoing {
     data: Option<Bytes>,
     reader: Option<(Box<dyn AsyncRead + Send + Unpin>, BytesMut)>,
     left: Option<u64>,
+    /// The server has yet to ask for it. Whoever lets it go polls the connection next.
+    held: Option<Arc<AtomicBool>>,
     /// hyper has yet to take it all; `None` where there is nothing to take.
     untaken: Option<Arc<AtomicBool>>,
 }
@@ -242,7 +298,7 @@ impl Outgoing {
         }
         let some = data.is_some() || reader.is_some();
         let untaken = some.then(|| Arc::new(AtomicBool::new(true)));
-        Outgoing { data, reader, left, untaken }
+        Outgoing { data, reader, left, held: None, untaken }
     }
 }
 
@@ -255,6 +311,9 @@ impl http_body::Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
+        if this.held.as_ref().is_some_and(|held| held.load(Relaxed)) {
+            return Poll::Pending;
+        }
         let piece = match &mut this.reader {
             None => this.data.take(),
             Some((reader, buffer)) => {

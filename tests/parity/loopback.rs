@@ -1,16 +1,19 @@
 //! The table's replies as a server on loopback gives them.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::scenario::{Fault, Http, Reply, Scenario};
 use super::site::{Script, filled};
-use crate::support::{self, Act, Seen, Server};
+use crate::support::{self, Act, Seen, Server, Word};
 
 pub fn server(scenario: &Scenario) -> Server {
     let script = Script::new(scenario);
     let accepting = scenario.accepting.clone();
-    Server::on_accept(
+    let words = Mutex::new(scenario.words.clone().into_iter());
+    Server::on_expect(
         move |connection| accepting.get(connection).cloned(),
+        move |_| words.lock().unwrap().next().unwrap_or_else(Word::usual),
         move |seen| {
             let path = seen.target.split('?').next().unwrap_or_default();
             acts(&script.next(path, seen.header("authorization")), seen)

@@ -123,7 +123,8 @@ fn trace(scenario: &Scenario, said: &Said) -> Option<String> {
             (None, error) => error.map_or(String::new(), |kind| format!("{kind:?}")),
         };
         let reused = if attempt.reused() && !scenario.at_once { "~" } else { "" };
-        format!("{:?} {met}{reused}", attempt.cause())
+        let withheld = if attempt.withheld() { " (withheld)" } else { "" };
+        format!("{:?} {met}{reused}{withheld}", attempt.cause())
     });
     Some(shown.collect::<Vec<_>>().join(", "))
 }

@@ -8,9 +8,9 @@ use duocall::{Api, ApiBuilder, Endpoint, Error, Paging, Request, Response};
 
 use super::door::{Called, Plan};
 use super::site::Site;
-use crate::support::Act;
 use crate::support::proxy::Rules;
 use crate::support::tls;
+use crate::support::{self, Act, Word};
 
 /// What hooks and rules of a scenario have to say.
 #[derive(Clone, Default)]
@@ -51,6 +51,8 @@ pub struct Scenario {
     pub refuse: bool,
     /// What the server does to the first connections before it reads anything.
     pub accepting: Vec<Vec<Act>>,
+    /// What the server says to heads with an expectation, one after another; then what is usual.
+    pub words: Vec<Word>,
     /// The `Authorization` that gets a 401, whatever the script.
     pub denied: Option<&'static str>,
     pub door: Plan,
@@ -232,6 +234,7 @@ pub fn case(name: &'static str) -> Scenario {
         denied: None,
         door: Plan::default(),
         accepting: Vec::new(),
+        words: Vec::new(),
         refuse: false,
         expected: Expected::default(),
     }
@@ -379,6 +382,20 @@ impl Scenario {
         self.door.proxy = Some((rules, proxy));
         self.only_bytes = true;
         self
+    }
+
+    /// Said to the next head with an expectation.
+    pub fn says(mut self, word: Word) -> Self {
+        self.words.push(word);
+        self.only_bytes = true;
+        self
+    }
+
+    /// Said in place of a 100.
+    pub fn refuses(self, http: Http) -> Self {
+        let headers: Vec<_> = http.headers.iter().map(|(name, v)| (*name, v.as_str())).collect();
+        let acts = support::reply(http.status, &headers, &http.body);
+        self.says(Word::Refuse(acts))
     }
 
     pub fn nobody_listens(mut self) -> Self {

@@ -8,7 +8,7 @@ pub mod tls;
 #[cfg(all(feature = "async", feature = "pool"))]
 pub mod ways;
 
-pub use raw::{Act, Seen, Server};
+pub use raw::{Act, Seen, Server, Word};
 
 /// A 200 with this body.
 pub fn ok(body: &str) -> Vec<Act> {

@@ -35,6 +35,22 @@ pub enum Act {
     Reset,
 }
 
+/// What the server does about the head of a request with `Expect: 100-continue`.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// This, and then it reads the body.
+    Go(Vec<Act>),
+    /// This, and no byte of the body may come. The request counts as one without a body.
+    Refuse(Vec<Act>),
+}
+
+impl Word {
+    /// What servers say as a rule.
+    pub fn usual() -> Word {
+        Word::Go(vec![Act::Write(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())])
+    }
+}
+
 /// One complete request.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -87,13 +103,20 @@ impl Server {
         accept: impl Fn(usize) -> Option<Vec<Act>> + Send + Sync + 'static,
         handler: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
     ) -> Server {
+        Server::on_expect(accept, |_| Word::usual(), handler)
+    }
+
+    /// Like [`Server::on_accept`], and asks `word` about the head of each request with an expectation.
+    pub fn on_expect(
+        accept: impl Fn(usize) -> Option<Vec<Act>> + Send + Sync + 'static,
+        word: impl Fn(&Seen) -> Word + Send + Sync + 'static,
+        handler: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Server {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").expect("bind"));
         let addr = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared::default());
-        let script = move |connection, seen: Option<&Seen>| match seen {
-            Some(seen) => Some(handler(seen)),
-            None => accept(connection),
-        };
+        let script =
+            Script { accept: Box::new(accept), word: Box::new(word), handler: Box::new(handler) };
         let (ours, theirs) = (shared.clone(), listener.clone());
         let acceptor = Some(thread::spawn(move || accept_all(&theirs, &ours, &script)));
         Server { addr, listener, shared, acceptor }
@@ -162,8 +185,14 @@ impl Drop for Server {
     }
 }
 
-/// What to do on this connection: at its start, or about a request on it.
-type Script = dyn Fn(usize, Option<&Seen>) -> Option<Vec<Act>> + Send + Sync;
+/// What to do on a connection: at its start, about a head that waits for a word, about a request.
+struct Script {
+    accept: Box<dyn Fn(usize) -> Option<Vec<Act>> + Send + Sync>,
+    word: Box<About<Word>>,
+    handler: Box<About<Vec<Act>>>,
+}
+
+type About<T> = dyn Fn(&Seen) -> T + Send + Sync;
 
 /// No code of a test runs while this is locked, so the lock is never poisoned.
 #[derive(Debug, Default)]
@@ -234,8 +263,8 @@ fn serve(number: usize, stream: Arc<TcpStream>, shared: &Shared, script: &Script
     let _ = stream.set_nodelay(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let reader = BufReader::new(&*stream);
-        let mut connection = Connection { reader, shared };
-        let mut next = script(number, None);
+        let mut connection = Connection { reader, shared, script };
+        let mut next = (script.accept)(number);
         for on_connection in 0.. {
             if !next.unwrap_or_default().into_iter().all(|act| connection.act(act)) {
                 break;
@@ -243,7 +272,7 @@ fn serve(number: usize, stream: Arc<TcpStream>, shared: &Shared, script: &Script
             let Some(seen) = connection.request(number, on_connection) else {
                 break;
             };
-            next = script(number, Some(&seen));
+            next = Some((script.handler)(&seen));
         }
     }));
     drop(stream);
@@ -259,6 +288,7 @@ fn serve(number: usize, stream: Arc<TcpStream>, shared: &Shared, script: &Script
 struct Connection<'a> {
     reader: BufReader<&'a TcpStream>,
     shared: &'a Shared,
+    script: &'a Script,
 }
 
 impl Connection<'_> {
@@ -321,17 +351,40 @@ impl Connection<'_> {
             headers,
             body: Vec::new(),
         };
+        if seen.header("expect") == Some("100-continue") {
+            match (self.script.word)(&seen) {
+                Word::Go(acts) => acts.into_iter().all(|act| self.act(act)).then_some(())?,
+                Word::Refuse(acts) => {
+                    self.count(&mut seen);
+                    self.refuse(acts);
+                    return None;
+                }
+            }
+        }
         seen.body = match (seen.header("transfer-encoding"), seen.header("content-length")) {
             (None, None) => Vec::new(),
             (None, Some(length)) => self.bytes(length.parse().expect("a length"))?,
             (Some("chunked"), None) => self.chunks()?,
             framing => panic!("a body framed by {framing:?}"),
         };
+        self.count(&mut seen);
+        Some(seen)
+    }
+
+    fn count(&self, seen: &mut Seen) {
         self.shared.update(|state| {
             seen.index = state.requests.len();
             state.requests.push(seen.clone());
         });
-        Some(seen)
+    }
+
+    /// Refuses a body: the client closes, and sends none of it.
+    fn refuse(&mut self, acts: Vec<Act>) {
+        if acts.into_iter().all(|act| self.act(act)) {
+            let mut rest = Vec::new();
+            let _ = self.reader.read_to_end(&mut rest);
+            assert!(rest.is_empty(), "{} bytes of a body that was refused", rest.len());
+        }
     }
 
     fn chunks(&mut self) -> Option<Vec<u8>> {

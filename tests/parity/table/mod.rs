@@ -4,6 +4,7 @@ mod auth;
 mod batches;
 mod bodies;
 mod cookies;
+mod expect;
 mod faults;
 mod names;
 mod pages;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Scenario> {
         proxies::rows(),
         names::rows(),
         streams::rows(),
+        expect::rows(),
         batches::rows(),
         pages::rows(),
     ]
