@@ -349,7 +349,7 @@ impl ApiBuilder {
 
     /// Announces a request's body above so many bytes, and one of unknown length, with
     /// `Expect: 100-continue` (RFC 9110 section 10.1.1): the body waits until the server says 100, but
-    /// at most a second. A server that refuses at once (401, 413, 503) gets no byte of it, and a reader
+    /// at most a second, or half the limit for the head if that is shorter. A server that refuses at once (401, 413, 503) gets no byte of it, and a reader
     /// is then still whole for the next attempt. After a 417 the request goes out again without.
     /// Defaults to 1 MiB; `u64::MAX` announces none.
     ///

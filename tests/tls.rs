@@ -14,7 +14,7 @@ use duocall::{
 use rustls::version::{TLS12, TLS13};
 use support::tls::{Blunt, Ca, Front, Leaf, Setup, self_signed};
 use support::ways::in_every_way;
-use support::{Act, Server, ok, reply};
+use support::{Act, Seen, Server, Word, ok, reply};
 
 const SECRET: &str = "secret-token";
 
@@ -260,6 +260,26 @@ fn an_end_with_close_notify_ends_a_body_without_length() {
     in_every_way(api, Request::get("x"), |way, said| {
         assert_eq!(said.expect(way).text().unwrap(), "whole");
     });
+}
+
+#[test]
+fn an_announced_body_goes_up_with_or_without_a_word() {
+    let ca = Ca::new("ours");
+    for word in [Word::usual(), Word::Go(Vec::new())] {
+        let answer = |seen: &Seen| ok(&seen.body.len().to_string());
+        let server = Server::on_expect(|_| None, move |_| word.clone(), answer);
+        let front = Front::new(&Setup::new(good(&ca)), server.addr());
+        let api = || {
+            // Patience is half of it.
+            let timeouts = Timeouts::default().head(Duration::from_millis(800));
+            let api = Api::builder(front.url("localhost")).tls(trusting(&ca));
+            api.timeouts(timeouts).expect_above(9).build().unwrap()
+        };
+        in_every_way(api, Request::put("x").body([b'a'; 100_000].as_slice()), |way, said| {
+            assert_eq!(said.expect(way).text().unwrap(), "100000", "{way}");
+        });
+        assert!(server.requests().iter().all(|seen| seen.header("expect").is_some()));
+    }
 }
 
 #[test]
