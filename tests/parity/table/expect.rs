@@ -112,7 +112,7 @@ fn asked() -> Vec<Scenario> {
             .says(Word::Refuse(vec![Act::Write(b"SSH-2.0-x\r\n".to_vec())]))
             .reply(ok("a"))
             .expect(
-                "Protocol/Yes: PUT http://H/x: not HTTP: not valid HTTP/1.1",
+                "Protocol/Yes: PUT http://H/x: broken response: not valid HTTP/1.1",
                 "First Protocol",
                 "PUT /x {expect: 100-continue}",
             ),
@@ -134,7 +134,7 @@ fn asked() -> Vec<Scenario> {
             .says(Word::Refuse(vec![Act::Close]))
             .reply(ok("a"))
             .expect(
-                "Closed/Maybe: PUT http://H/x: connection closed: the connection was closed",
+                "Closed/Maybe: PUT http://H/x: no response: the connection was closed",
                 "First Closed",
                 "PUT /x {expect: 100-continue}",
             ),
