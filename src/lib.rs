@@ -46,6 +46,7 @@
 //! | `zstd` | | zstd is asked for and decoded, by the library in C |
 //! | `cookies` | | [`ApiBuilder::cookies`]: what responses set is sent again, by the public suffix list |
 //! | `surf` | | [`surf`]: our transport under surf, and surf's middleware under our calls; implies `async` |
+//! | `tokio` | | [`nonblocking::Client::with_tokio`]: sockets on tokio's own reactor, for less per call; implies `async` |
 //! | `tracing` | | spans and events of every call, see [below](#spans-and-events) |
 //! | `redis` | | [`redis::RedisGate`]: rate, concurrency and retry budget shared by many machines |
 //! | `mock` | | [`mock`]: scripted answers, virtual time, record and replay |

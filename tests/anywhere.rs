@@ -64,6 +64,38 @@ fn blocking_works_on_rayons_threads() {
     assert!(all.iter().all(|text| text == "here"));
 }
 
+/// A socket on tokio's reactor is of no use outside of its runtime.
+#[test]
+fn a_client_on_tokio_goes_from_one_runtime_to_the_next() {
+    let server = Server::new(|_| ok("here"));
+    let client = nonblocking::Client::with_tokio(Api::new(server.url()).unwrap());
+    let twice = || async {
+        let one = client.send(Request::get("x")).await.unwrap();
+        let two = client.send(Request::get("x")).await.unwrap();
+        assert_eq!(one.text().unwrap(), "here");
+        [one, two].map(|response| response.attempts()[0].reused())
+    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    assert_eq!(first.block_on(twice()), [false, true]);
+    assert_eq!(second.block_on(twice()), [false, true]);
+    assert_eq!(first.block_on(twice()), [true, true]);
+    drop((first, second));
+    assert_eq!(runtime().block_on(twice()), [false, true]);
+    assert_eq!(smol::block_on(twice()), [false, true]);
+}
+
+#[test]
+fn a_client_on_tokio_says_what_a_runtime_lacks() {
+    let server = Server::new(|_| ok("here"));
+    let api = Api::builder(server.url()).retry(duocall::Retry::none()).build().unwrap();
+    let client = nonblocking::Client::with_tokio(api);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(client.send(Request::get("x"))).unwrap_err();
+    assert!(error.is_connect(), "{error}");
+    assert!(format!("{error:?}").contains("does no I/O"), "{error:?}");
+}
+
 #[test]
 fn jobs_and_calls_are_awaited_on_any_runtime() {
     let server = Server::new(|_| ok("here"));

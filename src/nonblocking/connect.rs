@@ -12,7 +12,7 @@ use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer, channel};
 
-use super::socket::{Link, Socket};
+use super::socket::{Link, Reactor, Socket};
 use super::wire::{Layer, Wire};
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
@@ -26,11 +26,13 @@ pub(super) struct Means {
     tls: Tls,
     names: Names,
     proxies: Proxies,
+    pub(super) reactor: Reactor,
 }
 
 impl Means {
-    pub(super) fn new(api: &Api) -> Means {
-        Means { tls: api.tls().clone(), names: api.names().clone(), proxies: api.proxies().clone() }
+    pub(super) fn new(api: &Api, reactor: Reactor) -> Means {
+        let (tls, names) = (api.tls().clone(), api.names().clone());
+        Means { tls, names, proxies: api.proxies().clone(), reactor }
     }
 
     pub(super) async fn connect(
@@ -54,7 +56,9 @@ impl Means {
             None => None,
         };
         exchange.enter(Phase::Connect);
-        let (mut socket, link) = Socket::new(first_to_answer(&addrs).await?);
+        let io = first_to_answer(&addrs).await?;
+        let failed = |error| Failure::from_io(error, Phase::Connect).sent(Sent::No);
+        let (mut socket, link) = Socket::new(io, self.reactor).map_err(failed)?;
         if let Some(tunnel) = tunnel {
             go_through(tunnel, &mut socket).await?;
         }

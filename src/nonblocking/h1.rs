@@ -20,7 +20,7 @@ use smol::io::AsyncRead;
 use super::connect::Means;
 use super::idle::{Idle, Origin};
 use super::reader::Reader;
-use super::socket::Link;
+use super::socket::{Link, Reactor};
 use super::transport::Transport;
 use super::wire::Wire;
 use crate::api::Api;
@@ -35,9 +35,9 @@ pub(crate) struct Http1 {
 }
 
 impl Http1 {
-    pub(super) fn new(api: &Api) -> Http1 {
+    pub(super) fn new(api: &Api, reactor: Reactor) -> Http1 {
         let idle = Arc::new(Idle::new(api.concurrency()));
-        Http1 { means: Means::new(api), idle }
+        Http1 { means: Means::new(api, reactor), idle }
     }
 
     pub(super) async fn run(
@@ -47,7 +47,7 @@ impl Http1 {
     ) -> Result<Response<Reader>, Failure> {
         let proxy = self.means.forwarder(request.uri())?;
         let careful = !request.method().is_idempotent();
-        let reused = self.idle.take(request.uri(), careful);
+        let reused = self.idle.take(request.uri(), careful, self.means.reactor);
         exchange.set_reused(reused.is_some());
         let mut connection = match reused {
             Some(connection) => connection,
@@ -115,7 +115,7 @@ fn to_hyper(request: Request<Body>, host: HeaderValue, proxy: Option<&Proxy>) ->
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
     driver: http1::Connection<Wire, Outgoing>,
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
     pub(super) origin: Origin,
     /// The value of the field Host.
     host: HeaderValue,

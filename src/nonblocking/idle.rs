@@ -7,6 +7,7 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use super::h1::Connection;
+use super::socket::Reactor;
 use crate::sync::lock;
 
 /// How long one may wait. Many servers give up after 60 s, some after 20.
@@ -51,12 +52,21 @@ impl Idle {
 
     /// The one used last, if it is still good. `careful` asks the system even
     /// about one just put away, for a request that must not be sent twice.
-    pub(super) fn take(&self, uri: &Uri, careful: bool) -> Option<Box<Connection>> {
+    pub(super) fn take(
+        &self,
+        uri: &Uri,
+        careful: bool,
+        reactor: Reactor,
+    ) -> Option<Box<Connection>> {
+        let here = (reactor.here)();
+        let fits = |rest: &Resting| {
+            rest.connection.origin.is_of(uri) && rest.connection.link.place == here
+        };
         loop {
             let now = Instant::now();
             let mut found = {
                 let mut resting = lock(&self.resting);
-                let at = resting.iter().rposition(|rest| rest.connection.origin.is_of(uri))?;
+                let at = resting.iter().rposition(fits)?;
                 resting.remove(at)
             };
             let age = now.saturating_duration_since(found.since);

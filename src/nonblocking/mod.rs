@@ -75,6 +75,20 @@ impl Client {
         Client::on(api, Kind::other(transport))
     }
 
+    /// A client that leaves its sockets to tokio, where it is called in a tokio runtime.
+    ///
+    /// It does the same as one of [`new`](Client::new), for less: the runtime's own thread
+    /// hears of an answer, where otherwise async-io's thread has to wake it. The runtime
+    /// must do I/O (`enable_io`, as `#[tokio::main]` does) and be running while a call
+    /// waits; connections serve the runtime they were made in. Outside of tokio, sockets
+    /// are async-io's, as timers always are.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn with_tokio(api: Api) -> Client {
+        let transport = Kind::on(&api, socket::TOKIO);
+        Client::on(api, transport)
+    }
+
     /// A client on a surf client, whose middleware sees every attempt.
     ///
     /// Retries, limits, redirects and credentials stay duocall's, around the middleware. Let the
@@ -194,7 +208,7 @@ impl Client {
 
 /// The transport of [`Client::new`], for a transport of your own to wrap.
 pub fn transport(api: &Api) -> impl Transport + use<> {
-    h1::Http1::new(api)
+    h1::Http1::new(api, socket::ASYNC_IO)
 }
 
 impl fmt::Debug for Client {

@@ -17,17 +17,73 @@ use smol::io::{AsyncRead, AsyncWrite};
 use crate::sync::lock;
 use crate::transport::Exchange;
 
+#[cfg(not(feature = "tokio"))]
+#[path = "socket/no_tokio.rs"]
+mod tokio;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+use tokio::Place;
+#[cfg(feature = "tokio")]
+pub(super) use tokio::TOKIO;
+
+/// Whose events tell a socket that it can be read.
+#[derive(Clone, Copy)]
+pub(super) struct Reactor {
+    /// Where a socket adopted now would live; a socket serves there alone.
+    pub(super) here: fn() -> Place,
+    adopt: Adopt,
+}
+
+type Adopt = fn(Async<TcpStream>, &Arc<Link>) -> io::Result<Box<dyn Raw>>;
+
+/// That of async-io, which is everywhere.
+pub(super) const ASYNC_IO: Reactor = Reactor {
+    here: Place::default,
+    adopt: |io, link| {
+        let waker = Waker::from(link.clone());
+        Ok(Box::new(Watched { io, link: link.clone(), waker, state: State::Try }))
+    },
+};
+
+/// A connected socket with its reactor.
+trait Raw: Send + Sync {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Nothing more is written.
+    fn close(&self);
+}
+
 /// What the owner of a connection shares with the socket deep inside it.
-#[derive(Default)]
 pub(super) struct Link {
+    /// Where the socket lives.
+    pub(super) place: Place,
     /// The exchange the bytes belong to.
     exchange: Mutex<Option<Arc<Exchange>>>,
-    /// A wake-up came, or the owner wants to know how the socket is.
+    /// A wake-up came.
+    news: AtomicBool,
+    /// The owner wants to know how the socket is.
     look: AtomicBool,
     task: Mutex<Option<Waker>>,
 }
 
 impl Link {
+    fn new(place: Place) -> Link {
+        Link {
+            place,
+            exchange: Mutex::default(),
+            news: AtomicBool::default(),
+            look: AtomicBool::default(),
+            task: Mutex::default(),
+        }
+    }
+
     pub(super) fn serve(&self, exchange: Option<&Arc<Exchange>>) {
         *lock(&self.exchange) = exchange.cloned();
     }
@@ -43,13 +99,21 @@ impl Link {
 
     /// Whether the reactor has told of anything since the last read.
     pub(super) fn has_news(&self) -> bool {
-        self.look.load(SeqCst)
+        self.news.load(SeqCst)
+    }
+
+    /// Sees to it that the next wake-up finds this task.
+    fn listen(&self, cx: &Context<'_>) {
+        let mut task = lock(&self.task);
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
     }
 }
 
 impl Wake for Link {
     fn wake(self: Arc<Self>) {
-        self.look.store(true, SeqCst);
+        self.news.store(true, SeqCst);
         let task = lock(&self.task).take();
         task.inspect(Waker::wake_by_ref);
     }
@@ -65,29 +129,16 @@ enum State {
     Registered,
 }
 
-pub(super) struct Socket {
+/// On async-io's reactor.
+struct Watched {
     io: Async<TcpStream>,
     link: Arc<Link>,
     /// One waker for the life of the connection; it finds the task through the link.
     waker: Waker,
     state: State,
-    /// The write that failed. The server may have answered, or said why, before it
-    /// hung up, so that is looked for first.
-    broken: Option<io::Error>,
 }
 
-impl Socket {
-    pub(super) fn new(io: Async<TcpStream>) -> (Socket, Arc<Link>) {
-        let link = Arc::new(Link::default());
-        let waker = Waker::from(link.clone());
-        let state = State::Try;
-        (Socket { io, link: link.clone(), waker, state, broken: None }, link)
-    }
-
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.is_some()
-    }
-
+impl Watched {
     /// Registers for a wake-up when there is something to read. Whether the
     /// reactor says that there is counts for nothing: it may speak of an event
     /// long consumed, and may keep silent about one. Only its wake-up counts.
@@ -103,45 +154,25 @@ impl Socket {
             }
         }
         // It insists: look.
-        self.link.look.store(true, SeqCst);
         self.waker.wake_by_ref();
         Ok(())
     }
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+impl Raw for Watched {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.state != State::Try {
-            let mut task = lock(&self.link.task);
-            if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-                *task = Some(cx.waker().clone());
-            }
+            self.link.listen(cx);
         }
-        if self.link.look.swap(false, SeqCst) {
+        let news = self.link.news.swap(false, SeqCst);
+        if self.link.look.swap(false, SeqCst) || news {
             self.state = State::Try;
         }
         if self.state == State::Try {
-            let read = loop {
-                match self.io.get_ref().read(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    done => break done,
-                }
-            };
-            match read {
+            match uninterrupted(|| self.io.get_ref().read(buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    *lock(&self.link.task) = Some(cx.waker().clone());
+                    self.link.listen(cx);
                     self.state = State::Drained;
-                }
-                // Of a reset the system tells but once, and then of an end.
-                Ok(0) if self.broken.is_some() && !buffer.is_empty() => {
-                    return Poll::Ready(self.broken.take().map_or(Ok(0), Err));
-                }
-                Err(error) if is_gone(&error) => {
-                    return Poll::Ready(Err(self.broken.take().unwrap_or(error)));
                 }
                 done => {
                     if let Ok(bytes) = done {
@@ -158,31 +189,69 @@ impl AsyncRead for Socket {
         }
         Poll::Pending
     }
-}
 
-impl Socket {
-    fn poll_writing(
+    fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        all: usize,
-        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
+        pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.broken.is_some() {
-            return Poll::Ready(Ok(all));
-        }
         loop {
-            match write(self.io.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            match uninterrupted(|| self.io.get_ref().write_vectored(pieces)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.io.poll_writable(cx))?;
                 }
-                // They count as written: the next read tells what became of it.
-                Err(error) if is_gone(&error) => {
-                    self.broken = Some(error);
-                    return Poll::Ready(Ok(all));
-                }
                 done => return Poll::Ready(done),
             }
+        }
+    }
+
+    fn close(&self) {
+        // It may be closed already.
+        drop(self.io.get_ref().shutdown(std::net::Shutdown::Write));
+    }
+}
+
+fn uninterrupted(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match io() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+pub(super) struct Socket {
+    raw: Box<dyn Raw>,
+    /// The write that failed. The server may have answered, or said why, before it
+    /// hung up, so that is looked for first.
+    broken: Option<io::Error>,
+}
+
+impl Socket {
+    pub(super) fn new(io: Async<TcpStream>, reactor: Reactor) -> io::Result<(Socket, Arc<Link>)> {
+        let link = Arc::new(Link::new((reactor.here)()));
+        let raw = (reactor.adopt)(io, &link)?;
+        Ok((Socket { raw, broken: None }, link))
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match ready!(self.raw.poll_read(cx, buffer)) {
+            // Of a reset the system tells but once, and then of an end.
+            Ok(0) if self.broken.is_some() && !buffer.is_empty() => {
+                Poll::Ready(self.broken.take().map_or(Ok(0), Err))
+            }
+            Err(error) if is_gone(&error) => Poll::Ready(Err(self.broken.take().unwrap_or(error))),
+            done => Poll::Ready(done),
         }
     }
 }
@@ -194,11 +263,11 @@ fn is_gone(error: &io::Error) -> bool {
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_writing(cx, bytes.len(), |mut stream| stream.write(bytes))
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -207,7 +276,17 @@ impl AsyncWrite for Socket {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let all = pieces.iter().map(|piece| piece.len()).sum();
-        self.poll_writing(cx, all, |mut stream| stream.write_vectored(pieces))
+        if self.broken.is_some() {
+            return Poll::Ready(Ok(all));
+        }
+        match ready!(self.raw.poll_write(cx, pieces)) {
+            // They count as written: the next read tells what became of it.
+            Err(error) if is_gone(&error) => {
+                self.broken = Some(error);
+                Poll::Ready(Ok(all))
+            }
+            done => Poll::Ready(done),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -215,8 +294,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // It may be closed already; either way nothing more is written.
-        drop(self.io.get_ref().shutdown(std::net::Shutdown::Write));
+        self.raw.close();
         Poll::Ready(Ok(()))
     }
 }

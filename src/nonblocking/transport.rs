@@ -8,6 +8,7 @@ use http::{Request, Response};
 
 use super::h1::Http1;
 use super::reader::Reader;
+use super::socket::{ASYNC_IO, Reactor};
 use crate::api::Api;
 use crate::body::Body;
 use crate::transport::{Exchange, Failure};
@@ -83,7 +84,11 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn own(api: &Api) -> Kind {
-        Kind::Own(Http1::new(api))
+        Kind::on(api, ASYNC_IO)
+    }
+
+    pub(super) fn on(api: &Api, reactor: Reactor) -> Kind {
+        Kind::Own(Http1::new(api, reactor))
     }
 
     pub(super) fn other(transport: impl Transport) -> Kind {

@@ -78,6 +78,7 @@ pub const ALL: &[Backend] = &[
     Backend { name: "async on smol", run: |work| smol::block_on(run_async(work)) },
     Backend { name: "async on tokio, one thread", run: on_tokio_current },
     Backend { name: "async on tokio, threads", run: on_tokio_threads },
+    Backend { name: "async, tokio's sockets", run: on_tokio_sockets },
     Backend {
         name: "async on async-std",
         run: |work| async_std::task::block_on(async_std::task::spawn(run_async(work))),
@@ -114,6 +115,12 @@ fn on_tokio_threads(work: Work) -> Vec<Said> {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
     let joined = RUNTIME.block_on(RUNTIME.spawn(run_async(work)));
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+fn on_tokio_sockets(work: Work) -> Vec<Said> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let client = work.site.tokio(work.api.clone());
+    runtime.block_on(async_op(client, work))
 }
 
 /// An item of a page.

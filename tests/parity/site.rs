@@ -131,6 +131,14 @@ impl Site {
         }
     }
 
+    /// With its sockets on the tokio runtime that it is called in.
+    pub fn tokio(&self, api: Api) -> nonblocking::Client {
+        match &self.place {
+            Place::Mock(mock, _) => nonblocking::Client::with_transport(api, mock.clone()),
+            _ => nonblocking::Client::with_tokio(api),
+        }
+    }
+
     pub fn surf(&self, api: Api) -> nonblocking::Client {
         match &self.place {
             Place::Mock(mock, _) => nonblocking::Client::with_transport(api, mock.clone()),

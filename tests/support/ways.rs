@@ -32,6 +32,7 @@ pub const ALL: &[Way] = &[
     Way { name: "async on smol", run: |api, asks| smol::block_on(over_ours(api, asks)) },
     Way { name: "async on tokio, one thread", run: on_tokio_current },
     Way { name: "async on tokio, threads", run: on_tokio_threads },
+    Way { name: "async, tokio's sockets", run: on_tokio_sockets },
     Way {
         name: "async on async-std",
         run: |api, asks| async_std::task::block_on(async_std::task::spawn(over_ours(api, asks))),
@@ -53,6 +54,12 @@ fn on_tokio_threads(api: Api, asks: Vec<Ask>) -> Vec<Said> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
     let runtime = runtime.expect("a runtime");
     runtime.block_on(runtime.spawn(over_ours(api, asks))).expect("no panic")
+}
+
+fn on_tokio_sockets(api: Api, asks: Vec<Ask>) -> Vec<Said> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let client = nonblocking::Client::with_tokio(api);
+    runtime.expect("a runtime").block_on(awaited(client, asks))
 }
 
 fn on_this_thread(api: Api, asks: Vec<Ask>) -> Vec<Said> {

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
+use duocall::nonblocking::Client;
 use duocall::{Api, Auth, Request, Tls};
 
 use super::{CREDENTIAL, Page, check};
@@ -17,10 +18,25 @@ fn api(job: &Job) -> Result<Api> {
 }
 
 pub(super) fn nonblocking(job: &Job, meter: Meter, runtime: &Runtime) -> Result<Driven> {
-    let client = duocall::nonblocking::Client::new(api(job)?);
+    drive(job, meter, runtime, Client::new(api(job)?))
+}
+
+/// With tokio's sockets.
+pub(super) fn on_tokio(job: &Job, meter: Meter, runtime: &Runtime) -> Result<Driven> {
+    drive(job, meter, runtime, Client::with_tokio(api(job)?))
+}
+
+/// A surf client between ours and our transport.
+pub(super) fn surf(job: &Job, meter: Meter, runtime: &Runtime) -> Result<Driven> {
+    let api = api(job)?;
+    let surf = surf::Client::with_http_client(duocall::surf::HttpClient::for_api(&api));
+    drive(job, meter, runtime, Client::with_surf(api, surf))
+}
+
+fn drive(job: &Job, meter: Meter, runtime: &Runtime, client: Client) -> Result<Driven> {
     runtime.drive(job, meter, || {
         let path = job.path.clone();
-        With(client.clone(), move |client: duocall::nonblocking::Client| {
+        With(client.clone(), move |client: Client| {
             let sent = client.send(Request::get(&*path));
             async move { check(&sent.await?.json::<Page>()?) }
         })

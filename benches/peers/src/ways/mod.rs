@@ -35,8 +35,11 @@ fn check(page: &Page) -> Result<()> {
 pub(crate) fn run(job: &Job, meter: Meter) -> Result<Driven> {
     match job.way.as_str() {
         "duocall async, smol" => duo::nonblocking(job, meter, &Runtime::smol()),
-        "duocall async, tokio 1" => duo::nonblocking(job, meter, &Runtime::tokio1()?),
-        "duocall async, tokio 2" => duo::nonblocking(job, meter, &Runtime::tokio2()?),
+        "duocall async, tokio 1" => duo::on_tokio(job, meter, &Runtime::tokio1()?),
+        "duocall async, tokio 2" => duo::on_tokio(job, meter, &Runtime::tokio2()?),
+        "duocall plain, tokio 1" => duo::nonblocking(job, meter, &Runtime::tokio1()?),
+        "duocall plain, tokio 2" => duo::nonblocking(job, meter, &Runtime::tokio2()?),
+        "duocall over surf" => duo::surf(job, meter, &Runtime::smol()),
         "duocall blocking" => duo::blocking(job, meter),
         "duocall pool" => duo::pool(job, meter),
         "reqwest, tokio 1" => reqwest::nonblocking(job, meter, &Runtime::tokio1()?),

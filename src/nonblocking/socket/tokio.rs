@@ -1,0 +1,79 @@
+//! A socket on the reactor of the tokio runtime at hand: no other thread has to be
+//! woken to tell of an answer.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpStream as StdStream};
+use std::panic::catch_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::{Context, Poll, Waker, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
+
+use super::{ASYNC_IO, Link, Raw, Reactor, uninterrupted};
+
+/// A runtime, or `None` for async-io's reactor. A socket dies with its runtime, and
+/// stands still where that does.
+pub(in crate::nonblocking) type Place = Option<Id>;
+
+/// That of the runtime in whose context the socket is adopted; async-io's outside of any.
+pub(in crate::nonblocking) const TOKIO: Reactor = Reactor {
+    here: || Handle::try_current().ok().map(|handle| handle.id()),
+    adopt: |io, link| {
+        if link.place.is_none() {
+            return (ASYNC_IO.adopt)(io, link);
+        }
+        Ok(Box::new(Adopted::new(io.into_inner()?, link)?))
+    },
+};
+
+struct Adopted {
+    stream: TcpStream,
+    link: Arc<Link>,
+    waker: Waker,
+}
+
+impl Adopted {
+    fn new(stream: StdStream, link: &Arc<Link>) -> io::Result<Adopted> {
+        // tokio panics in a runtime that was built without I/O, and has no question for it.
+        let adopted = catch_unwind(|| TcpStream::from_std(stream));
+        let none = |_| Err(io::Error::other("the tokio runtime does no I/O"));
+        let stream = adopted.unwrap_or_else(none)?;
+        Ok(Adopted { stream, link: link.clone(), waker: Waker::from(link.clone()) })
+    }
+}
+
+impl Raw for Adopted {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.link.listen(cx);
+        self.link.news.store(false, SeqCst);
+        if self.link.look.swap(false, SeqCst) {
+            // tokio would only say what it was told the last time it asked.
+            match uninterrupted(|| (&*SockRef::from(&self.stream)).read(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+        let mut read = ReadBuf::new(buffer);
+        let mut cx = Context::from_waker(&self.waker);
+        ready!(Pin::new(&mut self.stream).poll_read(&mut cx, &mut read))?;
+        Poll::Ready(Ok(read.filled().len()))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn close(&self) {
+        // It may be closed already.
+        drop(SockRef::from(&self.stream).shutdown(Shutdown::Write));
+    }
+}
