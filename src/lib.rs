@@ -137,6 +137,8 @@ pub mod endpoint;
 mod engine;
 mod error;
 mod group;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod landing;
 #[cfg(feature = "mock")]
 #[cfg_attr(docsrs, doc(cfg(feature = "mock")))]
 pub mod mock;

@@ -13,6 +13,7 @@ use crate::engine::gate::{Admit, Permit, tied};
 use crate::engine::inbox::{Inbox, Reply};
 use crate::engine::{Bounds, Call, Opened, Outgoing, Step};
 use crate::error::{Error, ErrorKind, Phase};
+use crate::landing::Landing;
 use crate::request::Request;
 use crate::response::Response;
 use crate::transport::{Exchange, Failure};
@@ -23,8 +24,8 @@ pub(super) fn run(
     request: Request,
     bounds: Bounds,
 ) -> Result<Response, Error> {
-    let mut rest = None;
-    drive(api, transport, request, bounds, &mut rest).map(|(response, _)| response)
+    let (seat, mut call) = begin(api, request, bounds);
+    drive(transport, &seat, &mut call, &mut None)
 }
 
 /// The same, but the body of a good response is left to the caller.
@@ -35,10 +36,17 @@ pub(super) fn open(
     bounds: Bounds,
 ) -> Result<Streamed, Error> {
     request.opens = true;
+    let (seat, mut call) = begin(api, request, bounds);
     let mut rest = None;
-    let (response, permit) = drive(api, transport, request, bounds, &mut rest)?;
+    let response = drive(transport, &seat, &mut call, &mut rest)?;
     let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
-    Ok(Streamed::new(Opened::new(response, exchange, inbox, permit), body))
+    Ok(Streamed::new(Opened::new(response, exchange, inbox, call.into_permit()), body))
+}
+
+fn begin(api: &Api, request: Request, bounds: Bounds) -> (Seat, Call) {
+    let seat = api.clock().sit();
+    let call = Call::new(api, request, bounds, seat.clone(), seat.now());
+    (seat, call)
 }
 
 /// A body not read: the last exchange's, if its head was good.
@@ -49,27 +57,24 @@ struct Rest {
 }
 
 fn drive(
-    api: &Api,
     transport: &dyn Transport,
-    request: Request,
-    bounds: Bounds,
+    seat: &Seat,
+    call: &mut Call,
     rest: &mut Option<Rest>,
-) -> Result<(Response, Option<Permit>), Error> {
-    let seat = api.clock().sit();
-    let cancel = bounds.cancel.clone();
+) -> Result<Response, Error> {
+    let cancel = call.cancel();
     let cancel = cancel.as_ref();
-    let mut call = Call::new(api, request, bounds, seat.clone(), seat.now());
     let mut step = call.begin(seat.now());
     loop {
         step = match step {
-            Step::Done(result) => return result.map(|response| (response, call.into_permit())),
+            Step::Done(result) => return result,
             _ if cancel.is_some_and(Cancel::is_cancelled) => call.cancelled(seat.now()),
             Step::Refresh(refresh) => {
-                let result = renew(&seat, cancel, refresh);
+                let result = renew(seat, cancel, refresh);
                 call.refreshed(result, seat.now())
             }
             Step::Acquire(admit) => {
-                let result = acquire(&seat, cancel, admit);
+                let result = acquire(seat, cancel, admit);
                 call.admitted(result, seat.now())
             }
             Step::Send(mut outgoing) => {
@@ -77,7 +82,7 @@ fn drive(
                 call.received(&outgoing.exchange, result, seat.now())
             }
             Step::Sleep(until) => {
-                sleep(&seat, cancel, until);
+                sleep(seat, cancel, until);
                 call.woken(seat.now())
             }
         };
@@ -101,9 +106,10 @@ fn exchange(
         *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
         return Ok(head);
     }
-    let mut buffer = [0; 16 << 10];
+    let mut landing = Landing::take();
+    let buffer = landing.bytes();
     loop {
-        let read = match body.read(&mut buffer) {
+        let read = match body.read(buffer) {
             Ok(0) => return inbox.finish(),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -19,6 +19,7 @@ mod driver;
 mod hangup;
 mod interim;
 mod pages;
+mod peek;
 mod socket;
 mod streamed;
 mod transport;

@@ -16,6 +16,7 @@ use super::announced::{GO_ON, Word, word};
 use super::current;
 use super::hangup::Target;
 use super::interim::Interim;
+use super::peek::peek;
 use super::wire::Wire;
 use crate::error::{ErrorKind, Phase};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
@@ -72,12 +73,7 @@ impl Socket {
 
     /// Open, and with nothing to read.
     pub(super) fn is_quiet(&self) -> bool {
-        let peeked = self.stream.set_nonblocking(true).and_then(|()| {
-            let peeked = self.stream.peek(&mut [0]);
-            self.stream.set_nonblocking(false)?;
-            peeked
-        });
-        matches!(peeked, Err(error) if error.kind() == WouldBlock)
+        matches!(peek(&self.stream), Err(error) if error.kind() == WouldBlock)
     }
 }
 

@@ -181,6 +181,11 @@ impl Call {
         }
     }
 
+    /// What may stop the call from outside.
+    pub(crate) fn cancel(&self) -> Option<Cancel> {
+        self.bounds.cancel.clone()
+    }
+
     pub(crate) fn begin(&mut self, now: Instant) -> Step {
         match self.prepare() {
             Ok(hop) => {

@@ -23,10 +23,8 @@ pub(super) async fn run(
     request: Request,
     bounds: Bounds,
 ) -> Result<Response, Error> {
-    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
-    let mut rest = None;
-    let (response, _) = drive(&client, &mut alarm, request, bounds, &mut rest).await?;
-    Ok(response)
+    let (mut alarm, mut call) = begin(&client, request, bounds);
+    drive(&client, &mut alarm, &mut call, &mut None).await
 }
 
 /// The same, but the body of a good response is left to the caller.
@@ -36,11 +34,18 @@ pub(super) async fn open(
     bounds: Bounds,
 ) -> Result<Streamed, Error> {
     request.opens = true;
-    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+    let (mut alarm, mut call) = begin(&client, request, bounds);
     let mut rest = None;
-    let (response, permit) = drive(&client, &mut alarm, request, bounds, &mut rest).await?;
+    let response = drive(&client, &mut alarm, &mut call, &mut rest).await?;
     let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
-    Ok(Streamed::new(Opened::new(response, exchange, inbox, permit), body, alarm))
+    let opened = Opened::new(response, exchange, inbox, call.into_permit());
+    Ok(Streamed::new(opened, body, alarm))
+}
+
+fn begin(client: &Inner, request: Request, bounds: Bounds) -> (Alarm, Call) {
+    let alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+    let call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
+    (alarm, call)
 }
 
 /// A body not read: the last exchange's, if its head was good.
@@ -53,15 +58,12 @@ struct Rest {
 async fn drive(
     client: &Inner,
     alarm: &mut Alarm,
-    request: Request,
-    bounds: Bounds,
+    call: &mut Call,
     rest: &mut Option<Rest>,
-) -> Result<(Response, Option<Permit>), Error> {
-    let cancel = bounds.cancel.clone();
+) -> Result<Response, Error> {
+    let cancel = call.cancel();
     let cancel = cancel.as_ref();
-    let now = alarm.now();
-    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), now);
-    let mut step = call.begin(now);
+    let mut step = call.begin(alarm.now());
     loop {
         step = match step {
             Step::Refresh(refresh) => {
@@ -88,7 +90,7 @@ async fn drive(
                     Err(Cancelled) => call.cancelled(alarm.now()),
                 }
             }
-            Step::Done(result) => return result.map(|response| (response, call.into_permit())),
+            Step::Done(result) => return result,
         };
     }
 }

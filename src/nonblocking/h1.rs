@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
@@ -51,7 +51,8 @@ impl Http1 {
         exchange.set_reused(reused.is_some());
         let mut connection = match reused {
             Some(connection) => connection,
-            None => self.open(request.uri(), exchange).await?,
+            // Boxed: it is large, and rare.
+            None => Box::pin(self.open(request.uri(), exchange)).await?,
         };
         connection.link.serve(Some(exchange));
         exchange.enter(Phase::Send);
@@ -100,9 +101,9 @@ fn to_hyper(request: Request<Body>, host: HeaderValue, proxy: Option<&Proxy>) ->
     }
     let announced = parts.headers.contains_key(EXPECT);
     let mut request = Request::from_parts(parts, Outgoing::new(body));
-    if announced {
+    if let (true, Some(load)) = (announced, &mut request.body_mut().0) {
         let held = Arc::new(AtomicBool::new(true));
-        request.body_mut().held = Some(held.clone());
+        load.held = Some(held.clone());
         hyper::ext::on_informational(&mut request, move |head| {
             held.fetch_and(head.status() != StatusCode::CONTINUE, Relaxed);
         });
@@ -135,18 +136,20 @@ impl Connection {
     }
 
     /// Sends, and drives the connection until the head is there.
-    async fn request(
+    fn request(
         &mut self,
         request: Request<Outgoing>,
         exchange: &Exchange,
-    ) -> Result<Response<HyperBody>, Failure> {
-        let untaken = request.body().untaken.clone();
-        let mut hold = Hold::new(request.body().held.clone(), exchange);
-        let mut answer = pin!(self.sender.send_request(request));
+    ) -> impl Future<Output = Result<Response<HyperBody>, Failure>> {
+        let Connection { sender, driver, .. } = self;
+        let load = request.body().0.as_ref();
+        let untaken = load.map(|load| load.untaken.clone());
+        let mut hold = Hold::new(load.and_then(|load| load.held.clone()), exchange);
+        let mut answer = Box::pin(sender.send_request(request));
         let mut closed = false;
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             hold.look(exchange);
-            let driven = if closed { Poll::Pending } else { Pin::new(&mut self.driver).poll(cx) };
+            let driven = if closed { Poll::Pending } else { Pin::new(&mut *driver).poll(cx) };
             if exchange.phase() == Phase::Send
                 && untaken.as_ref().is_none_or(|it| !it.load(Relaxed))
             {
@@ -172,7 +175,6 @@ impl Connection {
                 Poll::Pending => ended.map_or(Poll::Pending, |ended| Poll::Ready(Err(ended))),
             }
         })
-        .await
     }
 }
 
@@ -277,15 +279,19 @@ impl Incoming {
     }
 }
 
-/// The request's body: one piece, or what a reader gives.
-pub(super) struct Outgoing {
+/// The request's body, if it has one. Small: hyper keeps room for 32 requests with
+/// every connection.
+pub(super) struct Outgoing(Option<Box<Load>>);
+
+/// One piece, or what a reader gives.
+struct Load {
     data: Option<Bytes>,
     reader: Option<(Box<dyn AsyncRead + Send + Unpin>, BytesMut)>,
     left: Option<u64>,
     /// The server has yet to ask for it. Whoever lets it go polls the connection next.
     held: Option<Arc<AtomicBool>>,
-    /// hyper has yet to take it all; `None` where there is nothing to take.
-    untaken: Option<Arc<AtomicBool>>,
+    /// hyper has yet to take it all.
+    untaken: Arc<AtomicBool>,
 }
 
 impl Outgoing {
@@ -296,9 +302,11 @@ impl Outgoing {
         if body.bytes().is_none() {
             reader = Some((Box::new(body.into_async_reader()), BytesMut::new()));
         }
-        let some = data.is_some() || reader.is_some();
-        let untaken = some.then(|| Arc::new(AtomicBool::new(true)));
-        Outgoing { data, reader, left, held: None, untaken }
+        if data.is_none() && reader.is_none() {
+            return Outgoing(None);
+        }
+        let untaken = Arc::new(AtomicBool::new(true));
+        Outgoing(Some(Box::new(Load { data, reader, left, held: None, untaken })))
     }
 }
 
@@ -310,7 +318,7 @@ impl http_body::Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = &mut *self;
+        let Some(this) = &mut self.0 else { return Poll::Ready(None) };
         if this.held.as_ref().is_some_and(|held| held.load(Relaxed)) {
             return Poll::Pending;
         }
@@ -329,17 +337,25 @@ impl http_body::Body for Outgoing {
             *left = left.saturating_sub(piece.len() as u64);
         }
         if piece.is_none() || this.left == Some(0) {
-            this.untaken.iter().for_each(|untaken| untaken.store(false, Relaxed));
+            this.untaken.store(false, Relaxed);
         }
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == Some(0) || self.data.is_none() && self.reader.is_none()
+        let ended = |load: &Load| load.left == Some(0) || load.is_taken();
+        self.0.as_deref().is_none_or(ended)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        let left = self.0.as_ref().map_or(Some(0), |load| load.left);
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Load {
+    fn is_taken(&self) -> bool {
+        self.data.is_none() && self.reader.is_none()
     }
 }
 

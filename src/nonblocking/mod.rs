@@ -221,3 +221,16 @@ const _: () = {
     const fn assert<T: Send + Sync + Clone>() {}
     assert::<Client>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand calls in flight are a thousand of these.
+    #[test]
+    fn the_future_of_a_call_is_small() {
+        let client = Client::new(Api::new("http://api.example.com/").unwrap());
+        let size = size_of_val(&client.send(Request::get("x")));
+        assert!(size <= 3400, "{size} bytes");
+    }
+}

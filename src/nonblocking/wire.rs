@@ -1,6 +1,5 @@
 //! A connected stream as hyper wants it, plain or under TLS.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use smol::io::{AsyncRead, AsyncWrite};
 
 use super::socket::{Link, Socket};
 use crate::error::Phase;
+use crate::landing::Landing;
 
 /// Counts what goes over it: bytes of HTTP, not of TLS.
 pub(super) struct Wire {
@@ -64,35 +64,20 @@ impl Wire {
     }
 }
 
-/// As much as is taken at once.
-const AT_ONCE: usize = 64 << 10;
-
-thread_local! {
-    /// hyper's buffer is not initialised, and asked for much oftener than there
-    /// is something to read; zeroing it each time cost more than this copy.
-    static LANDING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 impl Read for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // Taken out, not borrowed: a waker may run code of anybody's in between.
-        let mut landing = LANDING.try_with(Cell::take).unwrap_or_default();
-        if landing.is_empty() {
-            landing.resize(AT_ONCE, 0);
-        }
-        let room = cursor.remaining().min(AT_ONCE);
-        let polled = self.stream().poll_read(cx, &mut landing[..room]);
-        if let Poll::Ready(Ok(read)) = polled {
-            cursor.put_slice(&landing[..read]);
-            self.link.exchange().iter().for_each(|exchange| exchange.received(read));
-        }
-        // A thread at its end has no place for it any more.
-        let _ = LANDING.try_with(|place| place.set(landing));
-        ready!(polled)?;
+        // hyper's buffer is not initialised, and asked for much oftener than there is
+        // something to read.
+        let mut landing = Landing::take();
+        let buffer = landing.bytes();
+        let room = cursor.remaining().min(buffer.len());
+        let read = ready!(self.stream().poll_read(cx, &mut buffer[..room]))?;
+        cursor.put_slice(&buffer[..read]);
+        self.link.exchange().iter().for_each(|exchange| exchange.received(read));
         Poll::Ready(Ok(()))
     }
 }

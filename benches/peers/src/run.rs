@@ -50,10 +50,13 @@ impl Drop for Server {
     }
 }
 
-const ASYNC: [&str; 9] = [
+const ASYNC: [&str; 12] = [
     "duocall async, smol",
     "duocall async, tokio 1",
     "duocall async, tokio 2",
+    "duocall plain, tokio 1",
+    "duocall plain, tokio 2",
+    "duocall over surf",
     "reqwest, tokio 1",
     "reqwest, tokio 2",
     "hyper-util, tokio 1",
@@ -82,9 +85,7 @@ fn groups(settings: &Settings) -> Vec<Vec<Row>> {
     let row = |way: &str, tls, in_flight, body| Row::new(way, tls, in_flight, body);
     let mut groups = Vec::new();
     for in_flight in [1, 8, 32, 256, 1000] {
-        let few = quick && in_flight == 1000;
-        let ways = ASYNC.iter().filter(|way| !few || way.ends_with("smol") || way.ends_with('1'));
-        let ways = ways.filter(|way| !few || !way.starts_with("isahc"));
+        let ways = ASYNC.iter().filter(|way| !quick || worth(way, in_flight));
         let mut group: Vec<Row> = ways.map(|way| row(way, false, in_flight, "small")).collect();
         match in_flight {
             1 => group.extend(BLOCKING.map(|way| row(way, false, 1, "small"))),
@@ -113,6 +114,22 @@ fn groups(settings: &Settings) -> Vec<Vec<Row>> {
     }
     groups.retain(|group| !group.is_empty());
     groups
+}
+
+/// Whether a quick run has time for it: where there is a target, and of the rest what tells most.
+fn worth(way: &str, in_flight: usize) -> bool {
+    match in_flight {
+        1 => true,
+        1000 => {
+            way.starts_with("reqwest")
+                || way == "duocall async, smol"
+                || way.starts_with("hyper by")
+        }
+        _ => {
+            !way.starts_with("duocall plain")
+                && (in_flight == 32 || !way.contains("surf") && !way.starts_with("isahc"))
+        }
+    }
 }
 
 fn known(way: &str) -> bool {

@@ -37,8 +37,8 @@ fn drive(job: &Job, meter: Meter, runtime: &Runtime, client: Client) -> Result<D
     runtime.drive(job, meter, || {
         let path = job.path.clone();
         With(client.clone(), move |client: Client| {
-            let sent = client.send(Request::get(&*path));
-            async move { check(&sent.await?.json::<Page>()?) }
+            let request = Request::get(&*path);
+            async move { check(&client.send(request).await?.json::<Page>()?) }
         })
     })
 }

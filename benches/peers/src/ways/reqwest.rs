@@ -27,8 +27,8 @@ pub(super) fn nonblocking(job: &Job, meter: Meter, runtime: &Runtime) -> Result<
     runtime.drive(job, meter, || {
         let url = job.url();
         With(client.clone(), move |client: reqwest::Client| {
-            let sent = client.get(&url).send();
-            async move { check(&sent.await?.error_for_status()?.json::<Page>().await?) }
+            let request = client.get(&url);
+            async move { check(&request.send().await?.error_for_status()?.json::<Page>().await?) }
         })
     })
 }

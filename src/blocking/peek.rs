@@ -1,0 +1,19 @@
+//! Asks a socket what is there, without waiting and without taking it.
+
+use std::io;
+use std::net::TcpStream;
+
+#[cfg(unix)]
+pub(super) fn peek(stream: &TcpStream) -> io::Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    socket2::SockRef::from(stream).recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], flags)
+}
+
+/// Where no flag says so, the socket has to be told, and told back.
+#[cfg(not(unix))]
+pub(super) fn peek(stream: &TcpStream) -> io::Result<usize> {
+    stream.set_nonblocking(true)?;
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false)?;
+    peeked
+}
