@@ -64,7 +64,7 @@ impl Means {
         }
         let layer = if https {
             exchange.enter(Phase::Tls);
-            shake_hands(socket, host, &self.tls).await?
+            Box::pin(shake_hands(socket, host, &self.tls)).await?
         } else {
             Layer::Plain(socket)
         };
@@ -87,7 +87,8 @@ impl Means {
 /// Has the proxy connect this socket to the server.
 async fn go_through(mut tunnel: Tunnel, socket: &mut Socket) -> Result<(), Failure> {
     let failed = |error| Failure::from_io(error, Phase::Connect);
-    let mut buffer = [0; 1024];
+    // On the heap, for the future of every call would hold it.
+    let mut buffer = vec![0; 1024];
     loop {
         match tunnel.next() {
             Move::Write(bytes) => socket.write_all(&bytes).await.map_err(failed)?,
