@@ -96,7 +96,10 @@ fn groups(settings: &Settings) -> Vec<Vec<Row>> {
         groups.push(group);
     }
     for in_flight in [1, 8, 32, 256] {
-        let mut group: Vec<Row> = TLS.map(|way| row(way, true, in_flight, "small")).into();
+        let all = !quick || in_flight == 32;
+        let ways =
+            TLS.iter().filter(|way| all || way.ends_with("smol") || way.starts_with("reqwest"));
+        let mut group: Vec<Row> = ways.map(|way| row(way, true, in_flight, "small")).collect();
         if in_flight == 1 {
             group.extend(BLOCKING.map(|way| row(way, true, 1, "small")));
         }
@@ -243,6 +246,8 @@ fn allocations(figures: &mut Figures, server: &Server) {
     };
     let ways = [
         "duocall async, smol",
+        "duocall async, tokio 1",
+        "duocall over surf",
         "reqwest, tokio 1",
         "hyper-util, tokio 1",
         "hyper by hand, smol",

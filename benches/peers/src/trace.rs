@@ -7,14 +7,16 @@ use crate::Result;
 use crate::child::Job;
 use crate::table::{Figures, Row};
 
-const WAYS: [&str; 8] = [
+const WAYS: [&str; 10] = [
     "duocall async, smol",
     "duocall async, tokio 1",
+    "duocall over surf",
     "reqwest, tokio 1",
     "hyper-util, tokio 1",
     "hyper by hand, smol",
     "hyper by hand, tokio 1",
     "duocall blocking",
+    "duocall pool",
     "ureq",
 ];
 
