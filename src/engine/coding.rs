@@ -109,7 +109,7 @@ impl Decoder {
             // What lies between two codings is held to the same limit.
             stage.push(given, &mut output, most)?;
             if output.len() >= most {
-                return Err(Failure::new(ErrorKind::BodyTooLarge, "between two codings").lasting());
+                return Err(Failure::new(ErrorKind::BodyTooLarge, ""));
             }
             input = output;
         }

@@ -1,8 +1,11 @@
 //! Takes the body of a response in: undoes codings, keeps the limits.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use http::response::Parts;
+use http::{Method, Response, StatusCode, Version};
 
 use super::coding::{Coding, Decoder};
 use crate::error::ErrorKind;
@@ -56,6 +59,7 @@ impl Inbox {
     ) -> Result<Inbox, Failure> {
         let (mut parts, ()) = head.into_parts();
         check_size(&parts.headers)?;
+        check_framing(&parts)?;
         let bodiless = method == Method::HEAD || parts.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
         let length = length(&parts.headers)?;
@@ -106,7 +110,14 @@ impl Inbox {
         }
         match &mut self.decoder {
             // One byte above the limit tells a body that is too large from one that just fits.
-            Some(decoder) => decoder.push(piece, &mut self.kept, most.saturating_add(1))?,
+            Some(decoder) => {
+                let pushed = decoder.push(piece, &mut self.kept, most.saturating_add(1));
+                pushed.map_err(|failure| match failure.kind {
+                    // Between two codings; which limit it was is a matter of pieces.
+                    ErrorKind::BodyTooLarge => too_large(self.wanted.limit()),
+                    _ => failure,
+                })?;
+            }
             None => {
                 let room = most.saturating_add(1) - self.kept.len();
                 self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -204,6 +215,21 @@ fn check_size(headers: &HeaderMap) -> Result<(), Failure> {
         return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
     }
     Ok(())
+}
+
+/// Where it is in doubt where a body ends, so is whose the next response is. What transports
+/// make of it differs, and RFC 9112 section 6.3 allows to call it an error.
+fn check_framing(head: &Parts) -> Result<(), Failure> {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let doubt = match (codings.next(), codings.next()) {
+        _ if head.status.is_informational() => "an interim response in place of the final one",
+        (None, _) => return Ok(()),
+        _ if head.version == Version::HTTP_10 => "not valid HTTP/1.1",
+        _ if head.headers.contains_key(CONTENT_LENGTH) => "a length and a transfer coding",
+        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"chunked") => return Ok(()),
+        _ => "a transfer coding other than chunked",
+    };
+    Err(Failure::new(ErrorKind::Protocol, doubt))
 }
 
 /// The length that the head tells. The same number told again counts once; of anything else nobody
@@ -326,6 +352,17 @@ mod tests {
             assert_eq!(told(&[bad]), Err(ErrorKind::Protocol), "{bad:?}");
         }
         assert_eq!(told(&["2", "3"]), Err(ErrorKind::Protocol));
+    }
+
+    #[test]
+    fn a_framing_in_doubt_is_refused() {
+        let (coding, length) = ("transfer-encoding", "content-length");
+        assert!(inbox(Wanted::None, &[(coding, "Chunked")]).is_ok());
+        assert!(inbox(Wanted::None, &[(coding, "chunked"), (length, "1")]).is_err());
+        assert!(inbox(Wanted::None, &[(coding, "chunked"), (coding, "chunked")]).is_err());
+        for other in ["", "gzip, chunked", "xchunked", "identity"] {
+            assert!(inbox(Wanted::None, &[(coding, other)]).is_err(), "{other}");
+        }
     }
 
     #[test]
