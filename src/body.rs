@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 #[cfg(feature = "async")]
 use std::pin::Pin;
@@ -64,14 +65,14 @@ impl Body {
     /// What `reader` gives, in chunks. The async client reads it on a thread of
     /// the `blocking` crate.
     pub fn reader(reader: impl Read + Send + 'static) -> Body {
-        Content::Reader(slot(Box::new(reader)), None).into()
+        Content::Reader(slot(Box::new(Calm(reader))), None).into()
     }
 
     /// What `reader` gives, which must be exactly `length` bytes: fewer,
     /// or more in the last piece read, are an error of kind [`Body`](ErrorKind::Body),
     /// and the connection is closed.
     pub fn sized_reader(reader: impl Read + Send + 'static, length: u64) -> Body {
-        Content::Reader(slot(Box::new(reader)), Some(length)).into()
+        Content::Reader(slot(Box::new(Calm(reader))), Some(length)).into()
     }
 
     /// A file, with its length as it is now.
@@ -91,7 +92,7 @@ impl Body {
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
     pub fn async_reader(reader: impl smol::io::AsyncRead + Send + 'static) -> Body {
-        Content::AsyncReader(slot(Box::pin(reader)), None).into()
+        Content::AsyncReader(slot(Box::pin(Calm(Box::pin(reader)))), None).into()
     }
 
     /// As [`sized_reader`](Body::sized_reader), for the async client; the others refuse it.
@@ -101,7 +102,7 @@ impl Body {
         reader: impl smol::io::AsyncRead + Send + 'static,
         length: u64,
     ) -> Body {
-        Content::AsyncReader(slot(Box::pin(reader)), Some(length)).into()
+        Content::AsyncReader(slot(Box::pin(Calm(Box::pin(reader)))), Some(length)).into()
     }
 
     /// Tells `tell` how many bytes of a reader have been handed over so far.
@@ -199,6 +200,34 @@ fn taken<R>(slot: &Slot<R>) -> Result<R, Failure> {
 
 fn broken(detail: &'static str) -> Failure {
     Failure::new(ErrorKind::Body, detail)
+}
+
+/// A reader of the caller's, whose panic is an error: it may run on any thread of ours.
+struct Calm<R>(R);
+
+fn calmly<T>(read: impl FnOnce() -> T) -> io::Result<T> {
+    let panicked = |_| Failure::new(ErrorKind::Panicked, "the reader of the body").lasting();
+    catch_unwind(AssertUnwindSafe(read)).map_err(|panic| panicked(panic).into())
+}
+
+impl<R: Read> Read for Calm<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        calmly(|| self.0.read(buffer))?
+    }
+}
+
+#[cfg(feature = "async")]
+impl<R: smol::io::AsyncRead + ?Sized> smol::io::AsyncRead for Calm<Pin<Box<R>>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut [u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        match calmly(|| self.0.as_mut().poll_read(cx, buffer)) {
+            Ok(polled) => polled,
+            Err(panicked) => std::task::Poll::Ready(Err(panicked)),
+        }
+    }
 }
 
 /// A reader that keeps its word about its length.

@@ -54,7 +54,7 @@ pub enum ErrorKind {
     Cancelled,
     /// The machine ran out of something: file descriptors, memory, threads.
     Resource,
-    /// Code of the caller panicked inside a worker.
+    /// Code of the caller panicked inside a worker, or a reader of a body did.
     Panicked,
     /// The client was shut down with the call still queued.
     Shutdown,
