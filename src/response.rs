@@ -150,13 +150,23 @@ impl Response {
     /// The body read from JSON (RFC 8259), a UTF-8 byte order mark let by.
     ///
     /// # Errors
-    /// [`ErrorKind::Decode`], with line and column, when it is not JSON or not of that shape.
+    /// [`ErrorKind::Decode`] when it is not JSON or not of that shape, with line and column, which count
+    /// from one, and the offset in bytes, which counts from zero.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(self.unmarked()).map_err(|error| {
             // The message may quote the body, and the body the credential; the error itself is not kept.
             let text = self.without_secret(error.to_string());
-            self.unreadable(format!("{text}, in {} bytes{}", self.bytes().len(), self.labelled()))
+            let (at, length) = (self.offset(&error), self.bytes().len());
+            self.unreadable(format!("{text}, byte {at} of {length}{}", self.labelled()))
         })
+    }
+
+    /// Where in the body an error is that has a line and a column.
+    fn offset(&self, error: &serde_json::Error) -> usize {
+        let marked = self.bytes().len() - self.unmarked().len();
+        let lines = self.unmarked().split_inclusive(|byte| *byte == b'\n');
+        let before: usize = lines.take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
+        marked + before + error.column().saturating_sub(1)
     }
 
     fn labelled(&self) -> String {

@@ -9,7 +9,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use crate::parity::scenario::{Fault, Http, Scenario, Value, case, http, ok, raw, raw_close};
 use crate::support;
 
-use super::super::scenario::Reply;
+use crate::parity::scenario::Reply;
 
 pub const TEXT: &[u8] = b"the same, the same, the same";
 /// The same as other programs code it.
@@ -407,7 +407,7 @@ fn decoding() -> Vec<Scenario> {
             .expect("a+b | c", "", "GET /x | GET /x~"),
         case("a decode error").call(get(), names).reply(ok("{}")).expect(
             "Decode/Yes: GET http://H/x: body not readable: invalid type: map, expected a sequence \
-             at line 1 column 0, in 2 bytes [{}]",
+             at line 1 column 0, byte 0 of 2 [{}]",
             "First 200",
             "GET /x",
         ),
@@ -416,7 +416,7 @@ fn decoding() -> Vec<Scenario> {
             .reply(ok(vec![b'['; 100_000]).header("content-type", "application/json"))
             .expect(
                 "Decode/Yes: GET http://H/x: body not readable: invalid type: sequence, expected a \
-                 string at line 1 column 1, in 100000 bytes of application/json [(8192 bytes)]",
+                 string at line 1 column 1, byte 0 of 100000 of application/json [(8192 bytes)]",
                 "First 200",
                 "GET /x",
             ),
