@@ -9,11 +9,15 @@ pub(super) fn peek(stream: &TcpStream) -> io::Result<usize> {
     socket2::SockRef::from(stream).recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], flags)
 }
 
-/// Where no flag says so, the socket has to be told, and told back.
 #[cfg(not(unix))]
 pub(super) fn peek(stream: &TcpStream) -> io::Result<usize> {
+    peek_at(stream, &mut [0])
+}
+
+/// The same with the bytes, for which the socket has to be told, and told back.
+pub(super) fn peek_at(stream: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
     stream.set_nonblocking(true)?;
-    let peeked = stream.peek(&mut [0]);
+    let peeked = stream.peek(bytes);
     stream.set_nonblocking(false)?;
     peeked
 }

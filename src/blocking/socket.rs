@@ -16,8 +16,9 @@ use super::announced::{GO_ON, Word, word};
 use super::current;
 use super::hangup::Target;
 use super::interim::Interim;
-use super::peek::peek;
+use super::peek::{peek, peek_at};
 use super::wire::Wire;
+use crate::engine::chunks::Chunks;
 use crate::error::{ErrorKind, Phase};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
@@ -37,7 +38,16 @@ pub(super) struct Socket {
     /// The write that failed. The server may have answered, or said why, before it
     /// hung up, so that is looked for first.
     broken: Option<io::Error>,
+    /// What comes is an answer, and not perhaps a ticket of TLS.
+    plain: bool,
+    /// Bytes written since we looked whether the server has answered.
+    unlooked: usize,
 }
+
+/// An answer that comes before the request is written is looked for this often.
+const LOOK_AFTER: usize = 256 << 10;
+/// And where the server takes nothing more, after this pause.
+const STANDSTILL: Duration = Duration::from_millis(100);
 
 impl Socket {
     /// Like `TcpStream::connect_timeout`, on a socket that exists before it is
@@ -58,7 +68,8 @@ impl Socket {
         }
         connected?;
         stream.set_nodelay(true)?;
-        let socket = Socket { stream, read_limit: None, write_limit: None, broken: None };
+        let (read_limit, write_limit, broken) = (None, None, None);
+        let socket = Socket { stream, read_limit, write_limit, broken, plain: false, unlooked: 0 };
         socket.hang_up_on_cancel();
         Ok(socket)
     }
@@ -74,6 +85,16 @@ impl Socket {
     /// Open, and with nothing to read.
     pub(super) fn is_quiet(&self) -> bool {
         matches!(peek(&self.stream), Err(error) if error.kind() == WouldBlock)
+    }
+
+    /// Whether the final answer has begun, or there will be none.
+    fn is_answered(&self) -> bool {
+        let mut start = *b"HTTP/1.1 1";
+        match peek_at(&self.stream, &mut start) {
+            Ok(0) => true,
+            Ok(bytes) => bytes == start.len() && start != *b"HTTP/1.1 1",
+            Err(_) => false,
+        }
     }
 }
 
@@ -92,7 +113,7 @@ fn timed(mut io: impl FnMut(Duration) -> io::Result<usize>) -> io::Result<usize>
     loop {
         let left = exchange.remaining()?;
         match io(left) {
-            Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
+            Err(error) if is_late(&error) || error.kind() == Interrupted => {}
             // A socket that was hung up looks like one that was closed.
             Ok(0) | Err(_) if exchange.is_cancelled() => {
                 return Err(Failure::new(ErrorKind::Cancelled, "").into());
@@ -125,12 +146,26 @@ impl Write for Socket {
         if self.broken.is_some() {
             return Ok(bytes.len());
         }
+        if self.unlooked >= LOOK_AFTER {
+            self.unlooked = 0;
+            if self.plain && self.is_answered() {
+                self.broken = Some(BrokenPipe.into());
+                return Ok(bytes.len());
+            }
+        }
         let written = timed(|left| {
+            let left = if self.plain { left.min(STANDSTILL) } else { left };
             if !will_do(self.write_limit, left) {
                 self.stream.set_write_timeout(Some(left))?;
                 self.write_limit = Some(left);
             }
-            (&*self.stream).write(bytes)
+            match (&*self.stream).write(bytes) {
+                // As if it had closed its half.
+                Err(error) if is_late(&error) && self.plain && self.is_answered() => {
+                    Err(BrokenPipe.into())
+                }
+                done => done,
+            }
         });
         match written {
             Ok(bytes) => {
@@ -138,6 +173,7 @@ impl Write for Socket {
                 let exchange =
                     current::exchange().filter(|exchange| exchange.phase() >= Phase::Send);
                 exchange.inspect(|exchange| exchange.wrote(bytes));
+                self.unlooked += bytes;
                 Ok(bytes)
             }
             // They count as written: the next read tells what became of it.
@@ -154,6 +190,11 @@ impl Write for Socket {
     }
 }
 
+/// The limit set on the socket ran out.
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), WouldBlock | TimedOut)
+}
+
 /// The peer has closed the connection, or reset it.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset)
@@ -164,6 +205,7 @@ pub(super) struct Connection {
     wire: Wire,
     buffers: LazyBuffers,
     interim: Interim,
+    chunks: Chunks,
     /// Made for the exchange at hand, and not taken from the pool.
     fresh: bool,
     /// The head of the response lies in the buffers, and ureq asks for it once more.
@@ -171,8 +213,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(wire: Wire, buffers: LazyBuffers) -> Connection {
-        Connection { wire, buffers, interim: Interim::new(), fresh: true, answered: false }
+    pub(super) fn new(mut wire: Wire, buffers: LazyBuffers) -> Connection {
+        if let Wire::Plain(socket) = &mut wire {
+            socket.plain = true;
+        }
+        let (interim, chunks) = (Interim::new(), Chunks::none());
+        Connection { wire, buffers, interim, chunks, fresh: true, answered: false }
     }
 
     /// Notes a new exchange on this connection.
@@ -183,7 +229,7 @@ impl Connection {
                 self.wire.socket().hang_up_on_cancel();
             }
             self.fresh = false;
-            self.interim = Interim::new();
+            (self.interim, self.chunks) = (Interim::new(), Chunks::new());
         }
         exchange.enter(Phase::Send);
     }
@@ -226,6 +272,7 @@ impl Connection {
         // Waiting is no part of the time for writing.
         exchange.enter(Phase::Send);
         let kept = self.interim.bare(&mut heard);
+        let kept = self.chunks.pass(&mut heard[..kept])?;
         self.buffers.input_append_buf()[..kept].copy_from_slice(&heard[..kept]);
         self.buffers.input_appended(kept);
         Ok(())
@@ -274,9 +321,15 @@ impl Transport for Connection {
             let amount = self.wire.read(input);
             let amount =
                 amount.map_err(|error| other(Failure::from_io(error, exchange.phase())))?;
-            let kept = self.interim.bare(&mut input[..amount]);
-            self.buffers.input_appended(kept);
             exchange.received(amount);
+            let kept = self.interim.bare(&mut input[..amount]);
+            let mut kept = self.chunks.pass(&mut input[..kept]).map_err(other)?;
+            if amount == 0 {
+                let missing = self.chunks.missing();
+                kept = missing.len();
+                input[..kept].copy_from_slice(missing);
+            }
+            self.buffers.input_appended(kept);
             if kept > 0 || amount == 0 {
                 return Ok(kept > 0);
             }

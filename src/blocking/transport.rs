@@ -248,7 +248,7 @@ fn failure(error: Error, exchange: &Exchange) -> Failure {
         }
         Error::LargeResponseHeader(..) => too_large().caused_by(error),
         Error::Protocol(_) if too_many_fields(&error) => too_large().caused_by(error),
-        Error::BodyStalled => Failure::new(ErrorKind::Truncated, "the body stalled"),
+        Error::BodyStalled => Failure::new(ErrorKind::Truncated, "the connection was closed"),
         _ => Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1").caused_by(error),
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 
 pub(crate) mod budget;
+pub(crate) mod chunks;
 pub(crate) mod coding;
 pub(crate) mod cookies;
 pub(crate) mod credentials;

@@ -58,10 +58,12 @@ impl Http1 {
         exchange.enter(Phase::Send);
         let request = to_hyper(request, connection.host.clone(), proxy);
         let head = connection.request(request, exchange).await?;
+        // Who answers before it has the whole request wants no more of it (RFC 9112 section 9.5).
+        let early = connection.link.is_early();
         let (parts, body) = head.into_parts();
         proxy::judge(proxy, parts.status)?;
         let (idle, exchange) = (self.idle.clone(), exchange.clone());
-        let incoming = Incoming { connection: Some(connection), body, idle, exchange };
+        let incoming = Incoming { connection: Some(connection), body, idle, exchange, early };
         Ok(Response::from_parts(parts, Reader::own(incoming)))
     }
 
@@ -141,7 +143,7 @@ impl Connection {
         request: Request<Outgoing>,
         exchange: &Exchange,
     ) -> impl Future<Output = Result<Response<HyperBody>, Failure>> {
-        let Connection { sender, driver, .. } = self;
+        let Connection { sender, driver, link, .. } = self;
         let load = request.body().0.as_ref();
         let untaken = load.map(|load| load.untaken.clone());
         let mut hold = Hold::new(load.and_then(|load| load.held.clone()), exchange);
@@ -150,9 +152,8 @@ impl Connection {
         poll_fn(move |cx| {
             hold.look(exchange);
             let driven = if closed { Poll::Pending } else { Pin::new(&mut *driver).poll(cx) };
-            if exchange.phase() == Phase::Send
-                && untaken.as_ref().is_none_or(|it| !it.load(Relaxed))
-            {
+            let taken = || untaken.as_ref().is_none_or(|it| !it.load(Relaxed));
+            if exchange.phase() == Phase::Send && taken() && !link.is_full() {
                 exchange.enter(Phase::Head);
             }
             let ended = match driven {
@@ -223,6 +224,7 @@ pub(super) struct Incoming {
     body: HyperBody,
     idle: Arc<Idle>,
     exchange: Arc<Exchange>,
+    early: bool,
 }
 
 impl Incoming {
@@ -272,7 +274,7 @@ impl Incoming {
     fn bring_home(&mut self, cx: &mut Context<'_>) {
         let Some(mut connection) = self.connection.take() else { return };
         let open = Pin::new(&mut connection.driver).poll(cx).is_pending();
-        if open && connection.sender.is_ready() {
+        if open && connection.sender.is_ready() && !self.early {
             connection.link.serve(None);
             self.idle.put(connection);
         }

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
+use crate::error::Phase;
 use crate::sync::lock;
 use crate::transport::Exchange;
 
@@ -70,6 +71,12 @@ pub(super) struct Link {
     news: AtomicBool,
     /// The owner wants to know how the socket is.
     look: AtomicBool,
+    /// The peer has yet to take what was written before.
+    full: AtomicBool,
+    /// The next byte that comes is the first of a response.
+    begins: AtomicBool,
+    /// An answer came while the peer had yet to take a part of the request.
+    early: AtomicBool,
     task: Mutex<Option<Waker>>,
 }
 
@@ -80,12 +87,32 @@ impl Link {
             exchange: Mutex::default(),
             news: AtomicBool::default(),
             look: AtomicBool::default(),
+            full: AtomicBool::default(),
+            begins: AtomicBool::default(),
+            early: AtomicBool::default(),
             task: Mutex::default(),
         }
     }
 
     pub(super) fn serve(&self, exchange: Option<&Arc<Exchange>>) {
+        self.begins.store(exchange.is_some(), SeqCst);
         *lock(&self.exchange) = exchange.cloned();
+    }
+
+    /// Notes what comes, if it is no interim response.
+    pub(super) fn came(&self, bytes: &[u8]) {
+        if self.is_full() && !bytes.is_empty() && !bytes.starts_with(b"HTTP/1.1 1") {
+            self.early.store(true, SeqCst);
+        }
+    }
+
+    pub(super) fn is_early(&self) -> bool {
+        self.early.load(SeqCst)
+    }
+
+    /// Whether a response begins; once for each.
+    pub(super) fn begins(&self) -> bool {
+        self.begins.load(SeqCst) && self.begins.swap(false, SeqCst)
     }
 
     pub(super) fn exchange(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
@@ -95,6 +122,22 @@ impl Link {
     /// Makes the next read ask the system, whatever is known.
     pub(super) fn probe(&self) {
         self.look.store(true, SeqCst);
+    }
+
+    /// Notes whether a write could not go on; each that can begins the phase anew.
+    pub(super) fn wrote<T>(&self, done: &Poll<T>) {
+        if done.is_pending() {
+            self.full.store(true, SeqCst);
+        } else if self.full.load(SeqCst) {
+            self.full.store(false, SeqCst);
+            let sending = |exchange: &&Arc<Exchange>| exchange.phase() == Phase::Send;
+            self.exchange().iter().filter(sending).for_each(|it| it.enter(Phase::Send));
+        }
+    }
+
+    /// Whether a part of the request is still here.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(SeqCst)
     }
 
     /// Whether the reactor has told of anything since the last read.

@@ -9,6 +9,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use super::socket::{Link, Socket};
+use crate::engine::chunks::Chunks;
 use crate::error::Phase;
 use crate::landing::Landing;
 
@@ -16,6 +17,7 @@ use crate::landing::Landing;
 pub(super) struct Wire {
     layer: Layer,
     link: Arc<Link>,
+    chunks: Chunks,
 }
 
 pub(super) enum Layer {
@@ -29,7 +31,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 impl Wire {
     pub(super) fn new(layer: Layer, link: Arc<Link>) -> Wire {
-        Wire { layer, link }
+        Wire { layer, link, chunks: Chunks::none() }
     }
 
     fn stream(&mut self) -> Pin<&mut dyn Stream> {
@@ -48,7 +50,29 @@ impl Wire {
         }
     }
 
+    /// Reads until there is something to be kept, or the end.
+    fn poll_some(&mut self, cx: &mut Context<'_>, landing: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let read = ready!(self.stream().poll_read(cx, landing))?;
+            if self.link.begins() {
+                self.chunks = Chunks::new();
+            }
+            self.link.exchange().iter().for_each(|exchange| exchange.received(read));
+            self.link.came(&landing[..read]);
+            let mut kept = self.chunks.pass(&mut landing[..read])?;
+            if read == 0 && landing.len() > 1 {
+                let missing = self.chunks.missing();
+                kept = missing.len();
+                landing[..kept].copy_from_slice(missing);
+            }
+            if kept > 0 || read == 0 {
+                return Poll::Ready(Ok(kept));
+            }
+        }
+    }
+
     fn written(&self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.link.wrote(&done);
         if let Poll::Ready(Ok(bytes)) = done {
             if !self.socket().is_broken() {
                 self.link.exchange().iter().for_each(|exchange| {
@@ -75,9 +99,8 @@ impl Read for Wire {
         let mut landing = Landing::take();
         let buffer = landing.bytes();
         let room = cursor.remaining().min(buffer.len());
-        let read = ready!(self.stream().poll_read(cx, &mut buffer[..room]))?;
-        cursor.put_slice(&buffer[..read]);
-        self.link.exchange().iter().for_each(|exchange| exchange.received(read));
+        let kept = ready!(self.poll_some(cx, &mut buffer[..room]))?;
+        cursor.put_slice(&buffer[..kept]);
         Poll::Ready(Ok(()))
     }
 }
@@ -106,7 +129,9 @@ impl Write for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        let done = self.stream().poll_flush(cx);
+        self.link.wrote(&done);
+        done
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,260 @@
+//! Chunks on their way in (RFC 9112 section 7.1), before a transport sees them.
+//!
+//! The two HTTP stacks differ in what they forgive: a sign before a size, a trailer
+//! that is no field, an end that comes a line too early. Here it is one rule for
+//! both. Extensions and trailers are dropped, for they tell us nothing, and so a
+//! transport has no limit of its own on them.
+
+use crate::error::ErrorKind;
+use crate::transport::{Failure, MAX_HEAD};
+
+/// As much of a line of the head as tells what it is.
+const LINE: usize = 64;
+
+/// Watches the bytes of one response.
+pub(crate) struct Chunks {
+    state: State,
+    /// The beginning of a line of the head.
+    line: Vec<u8>,
+    chunked: bool,
+    /// Bytes of extensions and trailers that may still come.
+    room: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    StatusLine,
+    /// In the head of an interim response, or of the final one.
+    Fields {
+        interim: bool,
+    },
+    /// Before the first digit.
+    Start,
+    Size(u64),
+    Padding(u64),
+    /// Behind the semicolon, and before the name.
+    Unnamed(u64),
+    Extension(u64),
+    SizeEnd(u64),
+    Data(u64),
+    DataEnd,
+    DataLineEnd,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    LastLineEnd,
+    /// No chunks, or none any more.
+    Through,
+}
+
+impl Chunks {
+    /// Before the first byte of a response.
+    pub(crate) fn new() -> Chunks {
+        let line = Vec::new();
+        Chunks { state: State::StatusLine, line, chunked: false, room: MAX_HEAD }
+    }
+
+    /// Where nothing is to be watched.
+    pub(crate) fn none() -> Chunks {
+        Chunks { state: State::Through, ..Chunks::new() }
+    }
+
+    /// Moves what is to be kept to the front; says how much that is.
+    pub(crate) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, Failure> {
+        let (mut at, mut kept) = (0, 0);
+        while at < bytes.len() {
+            let (taken, keeps) = match self.state {
+                State::Through => (bytes.len() - at, true),
+                State::StatusLine | State::Fields { .. } => (self.head(&bytes[at..]), true),
+                State::Data(left) => {
+                    let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                    let left = left - here as u64;
+                    self.state = if left > 0 { State::Data(left) } else { State::DataEnd };
+                    (here, true)
+                }
+                _ => (1, self.frame(bytes[at])?),
+            };
+            if keeps {
+                if kept < at {
+                    bytes.copy_within(at..at + taken, kept);
+                }
+                kept += taken;
+            }
+            at += taken;
+        }
+        Ok(kept)
+    }
+
+    /// What a body lacks that ends behind its last chunk, where only an empty line is missing.
+    pub(crate) fn missing(&mut self) -> &'static [u8] {
+        if self.state != State::TrailerStart {
+            return b"";
+        }
+        self.state = State::Through;
+        b"\r\n"
+    }
+
+    /// Takes the rest of a line of the head, or as much as there is.
+    fn head(&mut self, bytes: &[u8]) -> usize {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        self.line.extend_from_slice(&part[..part.len().min(LINE - self.line.len())]);
+        let Some(end) = end else { return bytes.len() };
+        let line = self.line.trim_ascii_end();
+        self.state = match self.state {
+            State::StatusLine if line.is_empty() => State::StatusLine,
+            State::StatusLine => State::Fields { interim: line.get(9) == Some(&b'1') },
+            State::Fields { interim: true } if line.is_empty() => State::StatusLine,
+            State::Fields { .. } if line.is_empty() && self.chunked => State::Start,
+            State::Fields { .. } if line.is_empty() => State::Through,
+            fields => {
+                self.chunked |= is_chunked(line);
+                fields
+            }
+        };
+        self.line.clear();
+        end + 1
+    }
+
+    /// One byte of what is around the data; whether it is to be kept.
+    fn frame(&mut self, byte: u8) -> Result<bool, Failure> {
+        use State::*;
+        let (next, keeps) = match (self.state, byte) {
+            (Start, byte) => (Size(digit(byte).ok_or_else(broken)?), true),
+            (Size(size) | Padding(size) | Extension(size), b'\r') => (SizeEnd(size), true),
+            (Size(size) | Padding(size), b';') => (Unnamed(size), false),
+            (Size(size) | Padding(size), b' ' | b'\t') => (Padding(size), false),
+            (Size(size), byte) => {
+                let digit = digit(byte).ok_or_else(broken)?;
+                let size = size.checked_mul(16).ok_or_else(broken)? + digit;
+                (Size(size), true)
+            }
+            (Unnamed(size), b' ' | b'\t') => (Unnamed(size), false),
+            (Unnamed(size), byte) if is_token(byte) => (Extension(size), false),
+            (Extension(size), byte) if byte != b'\n' => (Extension(size), false),
+            (SizeEnd(0), b'\n') => (TrailerStart, true),
+            (SizeEnd(size), b'\n') => (Data(size), true),
+            (DataEnd, b'\r') => (DataLineEnd, true),
+            (DataLineEnd, b'\n') => (Start, true),
+            (TrailerStart, b'\r') => (LastLineEnd, true),
+            (TrailerStart | TrailerName, byte) if is_token(byte) => (TrailerName, false),
+            (TrailerName, b':') => (TrailerValue, false),
+            (TrailerValue, b'\n') => (TrailerStart, false),
+            (TrailerValue, _) => (TrailerValue, false),
+            (LastLineEnd, b'\n') => (Through, true),
+            _ => return Err(broken()),
+        };
+        if !keeps {
+            let large = || Failure::new(ErrorKind::HeadTooLarge, "");
+            self.room = self.room.checked_sub(1).ok_or_else(large)?;
+        }
+        self.state = next;
+        Ok(keeps)
+    }
+}
+
+fn is_chunked(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    name.eq_ignore_ascii_case(b"transfer-encoding") && value.eq_ignore_ascii_case(b"chunked")
+}
+
+fn digit(byte: u8) -> Option<u64> {
+    char::from(byte).to_digit(16).map(u64::from)
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn broken() -> Failure {
+    Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
+
+    /// What is kept of it, whatever its pieces; and what is missing at its end.
+    fn passed(came: &str) -> Result<(String, &'static [u8]), ErrorKind> {
+        let mut said = Vec::new();
+        for size in 1..=came.len() {
+            let (mut chunks, mut kept) = (Chunks::new(), Vec::new());
+            let mut outcome = Ok(());
+            for piece in came.as_bytes().chunks(size) {
+                let mut piece = piece.to_vec();
+                match chunks.pass(&mut piece) {
+                    Ok(len) => kept.extend_from_slice(&piece[..len]),
+                    Err(failure) => outcome = outcome.and(Err(failure.kind)),
+                }
+            }
+            let kept = String::from_utf8(kept).unwrap();
+            said.push(outcome.map(|()| (kept, chunks.missing())));
+        }
+        said.dedup();
+        assert_eq!(said.len(), 1, "the pieces make a difference: {said:?}");
+        said.remove(0)
+    }
+
+    #[test]
+    fn what_is_good_passes() {
+        let interim = "HTTP/1.1 103 Hints\r\nTransfer-Encoding: none\r\n\r\n";
+        for good in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n+5",
+            "\r\nHTTP/1.1 200 OK\n\n+5\r\n",
+            &format!("{HEAD}5\r\nhello\r\n00\r\n\r\nwhat follows is not ours"),
+            &format!("{interim}{HEAD}a\r\n0123456789\r\n0\r\n\r\n"),
+        ] {
+            assert_eq!(passed(good), Ok((good.to_owned(), &b""[..])));
+        }
+    }
+
+    #[test]
+    fn extensions_and_trailers_are_dropped() {
+        let long = "x".repeat(1000);
+        let came = format!("{HEAD}5 ; a=\"{long}\";b\r\nhello\r\n0;c\r\nX-A: b\r\nX-B:\r\n\r\n");
+        let kept = format!("{HEAD}5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(passed(&came), Ok((kept, &b""[..])));
+        let endless = format!("{HEAD}5;{}", "x".repeat(MAX_HEAD + 1));
+        let mut endless = endless.into_bytes();
+        let failure = Chunks::new().pass(&mut endless).expect_err("too long");
+        assert_eq!(failure.kind, ErrorKind::HeadTooLarge);
+    }
+
+    #[test]
+    fn what_is_broken_does_not() {
+        for bad in [
+            "+5\r\nhello",
+            "-5\r\n",
+            " 5\r\nhello",
+            "0x5\r\nhello",
+            "\r\n",
+            "5;\r\nhello",
+            "5; \r\n",
+            "five\r\n",
+            "5\nhello",
+            "5\rhello",
+            "5 5\r\n",
+            "5;a\nhello",
+            "5\r\nhello\n",
+            "5\r\nhello!\r\n",
+            "FFFFFFFFFFFFFFFFF\r\n",
+            "0\r\nno field\r\n\r\n",
+            "0\r\n: b\r\n\r\n",
+            "0\r\n\rx",
+        ] {
+            assert_eq!(passed(&format!("{HEAD}{bad}")), Err(ErrorKind::Protocol), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_empty_line_may_be_missing() {
+        for (end, missing) in [("0\r\n", &b"\r\n"[..]), ("0", b""), ("5\r\n", b""), ("0\r\nX", b"")]
+        {
+            assert_eq!(passed(&format!("{HEAD}{end}")).expect("good so far").1, missing, "{end:?}");
+        }
+    }
+}
