@@ -4,25 +4,17 @@
 
 mod support;
 
-mod parity {
-    pub mod backends;
-    pub mod canary;
-    pub mod door;
-    pub mod loopback;
-    pub mod mocked;
-    pub mod outcome;
-    pub mod run;
-    pub mod scenario;
-    pub mod site;
-    pub mod table;
-}
+#[path = "parity/mod.rs"]
+mod parity;
+#[path = "parity/table/mod.rs"]
+mod table;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
-    let mut scenarios = parity::table::all();
+    let mut scenarios = table::all();
     scenarios.retain(|scenario| scenario.name.contains(&filter));
     if args.iter().any(|arg| arg == "--list") {
         scenarios.iter().for_each(|scenario| println!("{}: test", scenario.name));

@@ -12,7 +12,7 @@ use duocall::{
     TlsVersion,
 };
 use rustls::version::{TLS12, TLS13};
-use support::tls::{Blunt, Ca, Front, Leaf, Setup, self_signed};
+use support::tls::{Blunt, Ca, End, Front, Leaf, Setup, self_signed};
 use support::ways::in_every_way;
 use support::{Act, Seen, Server, Word, ok, reply};
 
@@ -224,7 +224,7 @@ fn cut_off(response: Vec<Act>, check: impl Fn(&str, Result<Response, Error>)) {
         let mut acts = response.clone();
         acts.push(Act::Close);
         let server = Server::script(vec![acts]);
-        let setup = Setup { versions: vec![version], polite: false, ..Setup::new(good(&ca)) };
+        let setup = Setup { versions: vec![version], end: End::Fin, ..Setup::new(good(&ca)) };
         let front = Front::new(&setup, server.addr());
         let api = || {
             let api = Api::builder(front.url("localhost")).tls(trusting(&ca));

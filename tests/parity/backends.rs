@@ -212,6 +212,7 @@ fn blocking_op(client: &blocking::Client, op: Op, site: &Arc<Site>, manner: Mann
         }
         Op::Pages(first, paging) => client.pages(*first, paging()).map(item).collect(),
         Op::Cancelled(at, op) => blocking_op(client, *op, site, manner.until(at, site)),
+        Op::Own(own) => (own.blocking)(client, site),
     }
 }
 
@@ -249,6 +250,7 @@ fn pool_op(client: &pool::Client, op: Op, site: &Arc<Site>, manner: Manner) -> V
         }
         Op::Pages(first, paging) => client.pages(*first, paging()).map(item).collect(),
         Op::Cancelled(at, op) => pool_op(client, *op, site, manner.until(at, site)),
+        Op::Own(own) => (own.pool)(client, site),
     }
 }
 
@@ -285,6 +287,7 @@ async fn async_op(client: nonblocking::Client, work: Work) -> Vec<Said> {
         Op::Batch(mode, most, items) => async_batch(&client, mode, most, items, manner).await,
         Op::Pages(first, paging) => client.pages(*first, paging()).map(item).collect().await,
         Op::Cancelled(..) => unreachable!("taken apart above"),
+        Op::Own(own) => (own.task)(client, work.site).await,
     }
 }
 

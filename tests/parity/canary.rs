@@ -13,13 +13,14 @@ use super::run;
 use super::scenario::{Notes, Scenario, Value};
 use super::site::{Ground, Site};
 
-const CANARY: &str = "s3cr3t-CANARY";
+pub const CANARY: &str = "s3cr3t-CANARY";
 /// The same as it looks in Basic, `user:s3cr3t-CANARY`.
 const BASIC: &str = "dXNlcjpzM2NyM3QtQ0FOQVJZ";
 
-struct Collector(Mutex<String>);
+/// How many lines there were, and those in which it shows.
+struct Collector(Mutex<(usize, Vec<String>)>);
 
-static LOGGED: Collector = Collector(Mutex::new(String::new()));
+static LOGGED: Collector = Collector(Mutex::new((0, Vec::new())));
 
 impl Log for Collector {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -27,8 +28,10 @@ impl Log for Collector {
     }
 
     fn log(&self, record: &Record<'_>) {
+        let line = format!("{} {}", record.target(), record.args());
         let mut logged = self.0.lock().unwrap();
-        let _ = writeln!(logged, "{} {}", record.target(), record.args());
+        logged.0 += 1;
+        logged.1.extend(hits(&line, "log"));
     }
 
     fn flush(&self) {}
@@ -62,18 +65,19 @@ pub fn one(scenario: &Scenario, backend: &Backend) -> Vec<String> {
     hits(&shown, scenario.name)
 }
 
-/// The lines of the log, over all scenarios, in which it shows.
+/// How many lines were logged, and those in which it shows.
 pub fn logged() -> (usize, Vec<String>) {
-    let logged = LOGGED.0.lock().unwrap();
-    (logged.lines().count(), hits(&logged, "log"))
+    LOGGED.0.lock().unwrap().clone()
 }
 
-fn hits(text: &str, of: &str) -> Vec<String> {
+/// The lines in which it shows.
+pub fn hits(text: &str, of: &str) -> Vec<String> {
     let hit = |line: &&str| line.contains(CANARY) || line.contains(BASIC);
     text.lines().filter(hit).map(|line| format!("  {of}: {line}")).collect()
 }
 
-fn print(said: &Said, shown: &mut String) {
+/// Everything that can be printed of it.
+pub fn print(said: &Said, shown: &mut String) {
     let _ = match said {
         Said::Text(text) => writeln!(shown, "{text}"),
         Said::Result(_, Ok(Value::Text(text))) => writeln!(shown, "{text}"),

@@ -44,8 +44,8 @@ impl Door {
     }
 
     /// The address of the server, seen through the door.
-    pub fn url(&self) -> Option<String> {
-        self.front.as_ref().map(|front| front.url("localhost"))
+    pub fn url(&self, host: &str) -> Option<String> {
+        self.front.as_ref().map(|front| front.url(host))
     }
 
     pub fn set(&self, api: ApiBuilder) -> ApiBuilder {
@@ -58,7 +58,11 @@ impl Door {
     /// Without what tells one run from another: the server behind TLS is `H`, too.
     pub fn masked(&self, text: &str) -> String {
         let text = match &self.front {
-            Some(front) => text.replace(&format!("localhost:{}", front.addr().port()), "H"),
+            Some(front) => {
+                let port = front.addr().port();
+                let text = text.replace(&format!("localhost:{port}"), "H");
+                text.replace(&format!("127.0.0.1:{port}"), "H")
+            }
             None => text.to_owned(),
         };
         match &self.relay {

@@ -1,31 +1,72 @@
-//! The table's replies as a server on loopback gives them.
+//! The table's replies as servers on loopback give them.
 
-use std::sync::Mutex;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::scenario::{Fault, Http, Reply, Scenario};
+use super::scenario::{Fault, Http, Reply, Routes, Scenario};
 use super::site::{Script, filled};
 use crate::support::{self, Act, Seen, Server, Word};
 
-pub fn server(scenario: &Scenario) -> Server {
-    let script = Script::new(scenario);
-    let accepting = scenario.accepting.clone();
-    let words = Mutex::new(scenario.words.clone().into_iter());
-    Server::on_expect(
-        move |connection| accepting.get(connection).cloned(),
-        move |_| words.lock().unwrap().next().unwrap_or_else(Word::usual),
-        move |seen| {
-            let path = seen.target.split('?').next().unwrap_or_default();
-            acts(&script.next(path, seen.header("authorization")), seen)
-        },
-    )
+/// The servers of a scenario.
+pub struct Servers {
+    pub first: Server,
+    /// On 127.0.0.2, if the scenario has routes for it.
+    pub elsewhere: Option<Server>,
+    log: Log,
 }
 
-fn acts(reply: &Reply, seen: &Seen) -> Vec<Act> {
+/// What either has seen, in order.
+type Log = Arc<Mutex<Vec<Seen>>>;
+
+impl Servers {
+    pub fn new(scenario: &Scenario) -> Servers {
+        let (log, other) = (Log::default(), Arc::new(OnceLock::<[String; 2]>::new()));
+        let serve = |ip: [u8; 4], routes: &Routes, accepting: Vec<Vec<Act>>| {
+            let script = Script::new(routes, scenario.denied);
+            let (log, other) = (log.clone(), other.clone());
+            let words = Mutex::new(scenario.words.clone().into_iter());
+            Server::bound(
+                Ipv4Addr::from(ip).into(),
+                move |connection| accepting.get(connection).cloned(),
+                move |_| words.lock().unwrap().next().unwrap_or_else(Word::usual),
+                move |seen| {
+                    log.lock().unwrap().push(seen.clone());
+                    let path = seen.target.split('?').next().unwrap_or_default();
+                    let [first, elsewhere] = other.get().expect("both are there");
+                    let place = |text: &str| {
+                        text.replace("{first}", first).replace("{elsewhere}", elsewhere)
+                    };
+                    acts(&script.next(path, seen.header("authorization")), seen, &place)
+                },
+            )
+        };
+        let first = serve([127, 0, 0, 1], &scenario.routes, scenario.accepting.clone());
+        let elsewhere = (!scenario.elsewhere.is_empty())
+            .then(|| serve([127, 0, 0, 2], &scenario.elsewhere, Vec::new()));
+        let urls = [Some(&first), elsewhere.as_ref()];
+        let urls = urls.map(|server| server.map_or_else(String::new, Server::url));
+        let urls = urls.map(|url| url.trim_end_matches('/').to_owned());
+        other.set(urls).expect("once");
+        Servers { first, elsewhere, log }
+    }
+
+    pub fn requests(&self) -> Vec<Seen> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until they have closed what is open.
+    pub fn wait_closed(&self, within: Duration) -> bool {
+        let elsewhere = self.elsewhere.as_ref();
+        self.first.wait_closed(within) && elsewhere.is_none_or(|it| it.wait_closed(within))
+    }
+}
+
+fn acts(reply: &Reply, seen: &Seen, place: &dyn Fn(&str) -> String) -> Vec<Act> {
     match reply {
-        Reply::Http(http) => whole(http, seen),
+        Reply::Http(http) => whole(http, seen, place),
         Reply::Part(http, bytes, fault) => {
-            let mut acts = whole(http, seen);
+            let mut acts = whole(http, seen, place);
             let Some(Act::Write(written)) = acts.last_mut() else { unreachable!("a write") };
             written.truncate(written.len() - http.body.len() + bytes);
             acts.extend(fault_acts(*fault));
@@ -45,9 +86,10 @@ fn fault_acts(fault: Fault) -> Vec<Act> {
     }
 }
 
-fn whole(http: &Http, seen: &Seen) -> Vec<Act> {
+fn whole(http: &Http, seen: &Seen, place: &dyn Fn(&str) -> String) -> Vec<Act> {
     let port = seen.header("host").and_then(|host| host.rsplit(':').next()).unwrap_or_default();
-    let headers: Vec<_> = http.headers.iter().map(|(name, v)| (*name, filled(v, port))).collect();
+    let value = |value: &str| place(&filled(value, port));
+    let headers: Vec<_> = http.headers.iter().map(|(name, v)| (*name, value(v))).collect();
     let headers: Vec<_> = headers.iter().map(|(name, v)| (*name, v.as_str())).collect();
     let body: &[u8] = if seen.method == "HEAD" { b"" } else { &http.body };
     let mut acts = vec![Act::Pause(http.delay)];

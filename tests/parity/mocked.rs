@@ -10,7 +10,7 @@ use super::site::{Place, Script, filled};
 use crate::support::Seen;
 
 pub fn place(scenario: &Scenario) -> Place {
-    let (script, refuse) = (Script::new(scenario), scenario.refuse);
+    let (script, refuse) = (Script::new(&scenario.routes, scenario.denied), scenario.refuse);
     let mock = Mock::answering(move |seen| {
         if refuse {
             return mock::Reply::fail(ErrorKind::Connect);

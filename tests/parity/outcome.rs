@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use duocall::{Attempt, Error, Response};
+use serde::{Deserialize, Serialize};
 
 use super::scenario::{Notes, Op, Scenario, Value};
 use super::site::Site;
@@ -20,8 +21,10 @@ impl Said {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
+    /// The kinds and statuses alone.
+    pub brief: Vec<String>,
     pub results: Vec<String>,
     pub traces: Vec<String>,
     pub saw: Vec<String>,
@@ -47,22 +50,36 @@ impl Outcome {
         fine.extend(said.iter().filter(|_| !scenario.loose).map(|said| details(said, site)));
         let mask = |text: String| masked_times(&site.masked(&text));
         let traced = if scenario.loose { &[] } else { said };
+        let mut brief: Vec<_> = said.iter().map(|said| mask(kind(said))).collect();
         let mut results: Vec<_> = said.iter().map(|said| mask(result(scenario, said))).collect();
         let mut traces: Vec<_> = traced.iter().filter_map(|said| trace(scenario, said)).collect();
         if matches!(scenario.op, Op::Together(_)) {
             // Which of them came first is a matter of chance.
+            brief.sort();
             results.sort();
             traces.sort();
             fine.sort();
         }
         Outcome {
+            brief,
             results,
             traces,
             saw,
             notes: [notes.all(), site.asked()].concat(),
-            connections: site.connections().filter(|_| !scenario.at_once),
+            connections: site.connections().filter(|_| !scenario.at_once && !scenario.loose),
             fine,
         }
+    }
+}
+
+fn kind(said: &Said) -> String {
+    match said {
+        Said::Text(text) | Said::Result(_, Ok(Value::Text(text))) => shortened(text.as_bytes()),
+        Said::Result(_, Ok(Value::Response(response))) => response.status().as_str().to_owned(),
+        Said::Result(_, Err(error)) => match error.status() {
+            Some(status) => format!("{:?} {}", error.kind(), status.as_u16()),
+            None => format!("{:?}, sent {:?}", error.kind(), error.sent()),
+        },
     }
 }
 

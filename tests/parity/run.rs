@@ -12,7 +12,7 @@ use super::backends::{self, Backend, Manner, Work};
 use super::canary;
 use super::mocked::plain;
 use super::outcome::Outcome;
-use super::scenario::{Notes, Scenario};
+use super::scenario::{Expected, Notes, Scenario};
 use super::site::{Ground, Place, Site};
 
 /// Most of them wait most of the time.
@@ -54,7 +54,7 @@ fn without_secrets(scenarios: &[Scenario]) -> usize {
     let ways = [&backends::ALL[0], &backends::ALL[2]];
     let jobs: Vec<(&Scenario, &Backend)> =
         scenarios.iter().flat_map(|scenario| ways.map(|way| (scenario, way))).collect();
-    let mut hits = run(&jobs, canary::one).concat();
+    let mut hits = run(&jobs, AT_ONCE, label, |job| canary::one(job.0, job.1)).concat();
     let (lines, logged) = canary::logged();
     hits.extend(logged);
     let verdict = if hits.is_empty() { "ok" } else { "FAILED" };
@@ -69,10 +69,16 @@ fn on(ground: Ground, scenarios: &[Scenario]) -> (usize, usize) {
         .iter()
         .flat_map(|scenario| backends::ALL.iter().map(move |backend| (scenario, backend)))
         .collect();
-    let outcomes = run(&jobs, |scenario, backend| one(ground, scenario, backend));
+    let outcomes = run(&jobs, AT_ONCE, label, |job| one(ground, job.0, job.1));
+    let told = match ground {
+        Ground::Loopback => str::to_owned,
+        Ground::Mock => plain,
+    };
     let (mut failed, mut differing) = (0, 0);
     for (scenario, outcomes) in scenarios.iter().zip(outcomes.chunks(backends::ALL.len())) {
-        let found = compare(ground, scenario, outcomes);
+        let names = backends::ALL.iter().map(|backend| backend.name);
+        let outcomes: Vec<_> = names.zip(outcomes).collect();
+        let found = compare(&scenario.expected, &outcomes, told);
         let verdict = if found.is_empty() { "ok" } else { "FAILED" };
         let place = if ground == Ground::Mock { "mock: " } else { "" };
         println!("test {place}{} ... {verdict}", scenario.name);
@@ -83,24 +89,31 @@ fn on(ground: Ground, scenarios: &[Scenario]) -> (usize, usize) {
     (failed, differing)
 }
 
+fn label(job: &(&Scenario, &Backend)) -> String {
+    format!("{}, {}", job.0.name, job.1.name)
+}
+
 /// The outcomes in the order of the jobs. Ends the process if a job hangs.
-fn run<T: Send + Clone>(
-    jobs: &[(&Scenario, &Backend)],
-    task: impl Fn(&Scenario, &Backend) -> T + Sync,
+pub fn run<J: Sync, T: Send + Clone>(
+    jobs: &[J],
+    at_once: usize,
+    label: impl Fn(&J) -> String + Sync,
+    task: impl Fn(&J) -> T + Sync,
 ) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let running = Mutex::new(vec![None; AT_ONCE]);
+    let running = Mutex::new(vec![None; at_once]);
     let (tell, told) = mpsc::channel();
     let mut outcomes: Vec<Option<T>> = vec![None; jobs.len()];
     thread::scope(|scope| {
-        for worker in 0..AT_ONCE {
-            let (tell, next, running, task) = (tell.clone(), &next, &running, &task);
+        for worker in 0..at_once {
+            let (tell, next, running) = (tell.clone(), &next, &running);
+            let (label, task) = (&label, &task);
             scope.spawn(move || {
-                while let Some((scenario, backend)) = jobs.get(next.fetch_add(1, SeqCst)) {
-                    running.lock().unwrap()[worker] =
-                        Some((Instant::now(), scenario.name, backend.name));
-                    let at = (scenario.name, backend.name);
-                    tell.send((at, task(scenario, backend))).expect("somebody listens");
+                loop {
+                    let index = next.fetch_add(1, SeqCst);
+                    let Some(job) = jobs.get(index) else { return };
+                    running.lock().unwrap()[worker] = Some((Instant::now(), label(job)));
+                    tell.send((index, task(job))).expect("somebody listens");
                     running.lock().unwrap()[worker] = None;
                 }
             });
@@ -108,10 +121,7 @@ fn run<T: Send + Clone>(
         drop(tell);
         loop {
             match told.recv_timeout(Duration::from_secs(1)) {
-                Ok((at, outcome)) => {
-                    let index = jobs.iter().position(|(s, b)| (s.name, b.name) == at);
-                    outcomes[index.expect("a job")] = Some(outcome);
-                }
+                Ok((index, outcome)) => outcomes[index] = Some(outcome),
                 Err(mpsc::RecvTimeoutError::Timeout) => watch(&running.lock().unwrap()),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
@@ -120,10 +130,10 @@ fn run<T: Send + Clone>(
     outcomes.into_iter().map(|outcome| outcome.expect("every job was done")).collect()
 }
 
-fn watch(running: &[Option<(Instant, &str, &str)>]) {
-    for (since, scenario, backend) in running.iter().flatten() {
+fn watch(running: &[Option<(Instant, String)>]) {
+    for (since, label) in running.iter().flatten() {
         if since.elapsed() > HANGS {
-            println!("test {scenario} ... FAILED\n  hangs: {backend}");
+            println!("test {label} ... FAILED\n  hangs");
             std::process::exit(1);
         }
     }
@@ -170,31 +180,31 @@ fn shortened(text: &str) -> String {
 }
 
 /// Every way against the table, and the others against the first where the table is silent.
-fn compare(ground: Ground, scenario: &Scenario, outcomes: &[Outcome]) -> Vec<String> {
-    let expected = &scenario.expected;
+pub fn compare(
+    expected: &Expected,
+    outcomes: &[(&'static str, &Outcome)],
+    told: fn(&str) -> String,
+) -> Vec<String> {
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
-    for (backend, outcome) in backends::ALL.iter().zip(outcomes) {
+    for (name, outcome) in outcomes {
         let mut differs = |what: &str, expected: &str, got: &str| {
-            let told = |text: &str| match ground {
-                Ground::Loopback => text.to_owned(),
-                Ground::Mock => plain(text),
-            };
             let (expected, got) = (&told(&unfolded(expected)), &told(got));
             let (shown, instead) = (shortened(expected), shortened(got));
             let text = format!("{what}\n    expected  {shown}\n    got       {instead}");
             match found.iter_mut().find(|(other, _)| *other == text) {
                 _ if expected == got => {}
-                Some((_, names)) => names.push(backend.name),
-                None => found.push((text, vec![backend.name])),
+                Some((_, names)) => names.push(name),
+                None => found.push((text, vec![name])),
             }
         };
-        let results = expected.pool.filter(|_| backend.name == "pool").unwrap_or(expected.results);
+        let unlike = expected.unlike.iter().find(|(of, _)| of == name);
+        let results = unlike.map_or(expected.results, |(_, results)| results);
         differs("results", results, &outcome.results.join(" | "));
         differs("attempts", expected.traces, &outcome.traces.join(" | "));
         differs("the server saw", expected.saw, &outcome.saw.join(" | "));
         differs("notes", expected.notes, &outcome.notes.join(" | "));
-        if expected.pool.is_none() {
-            differs("details", &outcomes[0].fine.join("\n"), &outcome.fine.join("\n"));
+        if expected.unlike.is_empty() {
+            differs("details", &outcomes[0].1.fine.join("\n"), &outcome.fine.join("\n"));
         }
         if let Some(got) = outcome.connections {
             let fresh = outcome.saw.iter().filter(|line| !line.contains('~')).count();
@@ -203,7 +213,7 @@ fn compare(ground: Ground, scenario: &Scenario, outcomes: &[Outcome]) -> Vec<Str
         }
     }
     let shown = |(text, names): (String, Vec<&str>)| {
-        let all = names.len() == backends::ALL.len();
+        let all = names.len() == outcomes.len();
         format!("  {}: {text}", if all { "all".to_owned() } else { names.join(", ") })
     };
     found.into_iter().map(shown).collect()

@@ -1,12 +1,17 @@
 //! A row of the table: what is asked, what the server does, what must come of it.
 
 use std::fmt::Display;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use duocall::{Api, ApiBuilder, Endpoint, Error, Paging, Request, Response};
+use duocall::{
+    Api, ApiBuilder, Endpoint, Error, Paging, Request, Response, blocking, nonblocking, pool,
+};
 
 use super::door::{Called, Plan};
+use super::outcome::Said;
 use super::site::Site;
 use crate::support::proxy::Rules;
 use crate::support::tls;
@@ -35,7 +40,12 @@ pub struct Scenario {
     pub base: &'static str,
     pub setup: Setup,
     pub op: Op,
-    pub routes: Vec<(&'static str, Vec<Reply>)>,
+    pub routes: Routes,
+    /// Those of a second server, `{elsewhere}`, on another address; `E` in what was seen.
+    pub elsewhere: Routes,
+    pub scheme: &'static str,
+    /// The name it is called by.
+    pub host: Option<&'static str>,
     /// Request headers shown in `saw`, response headers shown in the result.
     pub shown: Vec<&'static str>,
     pub told: Vec<&'static str>,
@@ -49,6 +59,8 @@ pub struct Scenario {
     /// How many requests it took, and which, is a matter of chance.
     pub loose: bool,
     pub refuse: bool,
+    /// The queue of connections to be accepted is full, and stays so.
+    pub full: bool,
     /// What the server does to the first connections before it reads anything.
     pub accepting: Vec<Vec<Act>>,
     /// What the server says to heads with an expectation, one after another; then what is usual.
@@ -59,6 +71,9 @@ pub struct Scenario {
     pub expected: Expected,
 }
 
+/// The replies to requests of a path, or of any.
+pub type Routes = Vec<(&'static str, Vec<Reply>)>;
+
 /// Each is lines joined by ` | `.
 #[derive(Clone, Default)]
 pub struct Expected {
@@ -68,8 +83,8 @@ pub struct Expected {
     /// `GET /x~ {shown: header} body`.
     pub saw: &'static str,
     pub notes: &'static str,
-    /// Where the pool differs, as documented.
-    pub pool: Option<&'static str>,
+    /// Where a way of running differs, as documented: its name and its results.
+    pub unlike: Vec<(&'static str, &'static str)>,
     /// If it is not the number of requests on new ones.
     pub connections: Option<usize>,
 }
@@ -86,7 +101,18 @@ pub enum Op {
     Pages(Box<Request>, fn() -> Paging),
     /// Cancelled when the server has seen so many requests.
     Cancelled(usize, Box<Op>),
+    Own(Own),
 }
+
+/// What has no step of its own, in each colour.
+#[derive(Clone, Copy)]
+pub struct Own {
+    pub blocking: fn(&blocking::Client, &Arc<Site>) -> Vec<Said>,
+    pub pool: fn(&pool::Client, &Arc<Site>) -> Vec<Said>,
+    pub task: fn(nonblocking::Client, Arc<Site>) -> Saying,
+}
+
+pub type Saying = Pin<Box<dyn Future<Output = Vec<Said>> + Send>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -217,6 +243,13 @@ impl From<Fault> for Reply {
     }
 }
 
+fn add(routes: &mut Routes, path: &'static str, reply: Reply) {
+    match routes.iter_mut().find(|route| route.0 == path) {
+        Some(route) => route.1.push(reply),
+        None => routes.push((path, vec![reply])),
+    }
+}
+
 pub fn case(name: &'static str) -> Scenario {
     Scenario {
         name,
@@ -224,6 +257,9 @@ pub fn case(name: &'static str) -> Scenario {
         setup: Arc::new(|api, _| api),
         op: Op::Steps(Vec::new()),
         routes: Vec::new(),
+        elsewhere: Vec::new(),
+        scheme: "http",
+        host: None,
         shown: Vec::new(),
         told: Vec::new(),
         at_once: false,
@@ -236,6 +272,7 @@ pub fn case(name: &'static str) -> Scenario {
         accepting: Vec::new(),
         words: Vec::new(),
         refuse: false,
+        full: false,
         expected: Expected::default(),
     }
 }
@@ -330,10 +367,32 @@ impl Scenario {
     pub fn on(mut self, path: &'static str, reply: impl Into<Reply>) -> Self {
         let reply = reply.into();
         self.only_bytes |= matches!(reply, Reply::Raw(_));
-        match self.routes.iter_mut().find(|route| route.0 == path) {
-            Some(route) => route.1.push(reply),
-            None => self.routes.push((path, vec![reply])),
-        }
+        add(&mut self.routes, path, reply);
+        self
+    }
+
+    /// The same of the second server.
+    pub fn elsewhere(mut self, path: &'static str, reply: impl Into<Reply>) -> Self {
+        self.only_bytes = true;
+        add(&mut self.elsewhere, path, reply.into());
+        self
+    }
+
+    /// Called by the name localhost, which has to be looked up.
+    pub fn by_name(mut self) -> Self {
+        (self.host, self.only_bytes) = (Some("localhost"), true);
+        self
+    }
+
+    /// Called over https, by this name; the server speaks it only where it has [`tls`](Scenario::tls).
+    pub fn https(mut self, host: &'static str) -> Self {
+        (self.scheme, self.host, self.only_bytes) = ("https", Some(host), true);
+        self
+    }
+
+    pub fn own(mut self, own: Own) -> Self {
+        self.op = Op::Own(own);
+        self.only_bytes = true;
         self
     }
 
@@ -404,13 +463,19 @@ impl Scenario {
         self
     }
 
+    pub fn nobody_accepts(mut self) -> Self {
+        self.full = true;
+        self.only_bytes = true;
+        self
+    }
+
     pub fn notes(mut self, notes: &'static str) -> Self {
         self.expected.notes = notes;
         self
     }
 
     pub fn pool_differs(mut self, results: &'static str) -> Self {
-        self.expected.pool = Some(results);
+        self.expected.unlike.push(("pool", results));
         self
     }
 

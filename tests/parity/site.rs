@@ -1,9 +1,9 @@
 //! Where the requests of a scenario go: to a server on loopback, or into a mock.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use duocall::mock::{Mock, VirtualClock};
 use duocall::surf::HttpClient;
@@ -11,8 +11,9 @@ use duocall::{Api, ApiBuilder, blocking, nonblocking, pool};
 use socket2::{Domain, Socket, Type};
 
 use super::door::Door;
-use super::scenario::{Reply, Scenario, http};
-use super::{loopback, mocked};
+use super::loopback::Servers;
+use super::mocked;
+use super::scenario::{Reply, Routes, Scenario, http};
 use crate::support::{Seen, Server};
 
 /// How long to wait for what must come.
@@ -26,40 +27,52 @@ pub enum Ground {
 
 pub struct Site {
     pub place: Place,
+    scheme: &'static str,
+    host: Option<&'static str>,
     port: u16,
     door: Door,
+    elsewhere: Option<SocketAddr>,
 }
 
 pub enum Place {
-    Server(Server),
+    Server(Servers),
     Mock(Mock, VirtualClock),
-    /// A port that nobody listens on, held so that nobody else gets it.
+    /// A port that nobody listens on, held so that nobody else gets it; or nobody accepts on.
     Nowhere {
         _held: Socket,
+        _queued: Vec<TcpStream>,
     },
 }
 
 impl Site {
     pub fn new(scenario: &Scenario, ground: Ground) -> Site {
+        let (scheme, host) = (scenario.scheme, scenario.host);
+        let site = |place, port| Site {
+            place,
+            scheme,
+            host,
+            port,
+            door: Door::default(),
+            elsewhere: None,
+        };
         if ground == Ground::Mock {
-            return Site { place: mocked::place(scenario), port: 8, door: Door::default() };
+            return site(mocked::place(scenario), 8);
         }
-        if scenario.refuse {
-            // Bound, so that nobody else gets the port, and not listening.
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-            let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-            let door = Door::default();
-            return Site { place: Place::Nowhere { _held: socket }, port, door };
+        if scenario.refuse || scenario.full {
+            let (place, port) = nowhere(scenario.full);
+            return site(place, port);
         }
-        let server = loopback::server(scenario);
-        let port = server.addr().port();
-        let door = Door::new(&scenario.door, server.addr());
-        Site { place: Place::Server(server), port, door }
+        let servers = Servers::new(scenario);
+        let addr = servers.first.addr();
+        let elsewhere = servers.elsewhere.as_ref().map(Server::addr);
+        let door = Door::new(&scenario.door, addr);
+        Site { door, elsewhere, ..site(Place::Server(servers), addr.port()) }
     }
 
     pub fn url(&self) -> String {
-        self.door.url().unwrap_or_else(|| format!("http://127.0.0.1:{}/", self.port))
+        let front = self.door.url(self.host.unwrap_or("localhost"));
+        let host = self.host.unwrap_or("127.0.0.1");
+        front.unwrap_or_else(|| format!("{}://{host}:{}/", self.scheme, self.port))
     }
 
     /// An API that knows the way in.
@@ -76,12 +89,16 @@ impl Site {
     pub fn masked(&self, text: &str) -> String {
         let port = self.port;
         let text = self.door.masked(text);
+        let text = match self.elsewhere {
+            Some(addr) => text.replace(&addr.to_string(), "E"),
+            None => text,
+        };
         text.replace(&format!("127.0.0.1:{port}"), "H").replace(&format!("localhost:{port}"), "O")
     }
 
     pub fn requests(&self) -> Vec<Seen> {
         match &self.place {
-            Place::Server(server) => server.requests(),
+            Place::Server(servers) => servers.requests(),
             Place::Mock(mock, _) => mock.requests().iter().map(mocked::seen).collect(),
             Place::Nowhere { .. } => Vec::new(),
         }
@@ -89,7 +106,10 @@ impl Site {
 
     pub fn connections(&self) -> Option<usize> {
         match &self.place {
-            Place::Server(server) => Some(server.connections()),
+            Place::Server(servers) => {
+                let elsewhere = servers.elsewhere.as_ref().map_or(0, Server::connections);
+                Some(servers.first.connections() + elsewhere)
+            }
             Place::Mock(..) => None,
             Place::Nowhere { .. } => Some(0),
         }
@@ -97,15 +117,18 @@ impl Site {
 
     /// Waits until the server has seen so many.
     pub fn wait_requests(&self, count: usize) {
-        if let Place::Server(server) = &self.place {
-            server.wait_requests(count, SOON);
+        if let Place::Server(servers) = &self.place {
+            let end = Instant::now() + SOON;
+            while servers.requests().len() < count && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 
     /// Waits until the server has closed what is open, and the client's system knows.
     pub fn settle(&self) {
-        if let Place::Server(server) = &self.place {
-            assert!(server.wait_closed(SOON), "the server closes its connections");
+        if let Place::Server(servers) = &self.place {
+            assert!(servers.wait_closed(SOON), "the server closes its connections");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -150,17 +173,33 @@ impl Site {
     }
 }
 
+/// A port that refuses connections, or leaves them waiting.
+fn nowhere(full: bool) -> (Place, u16) {
+    let _held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    _held.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let addr = _held.local_addr().unwrap().as_socket().unwrap();
+    let mut _queued = Vec::new();
+    if full {
+        _held.listen(0).unwrap();
+        let wait = Duration::from_millis(100);
+        // Until one has to wait, for then the queue is full.
+        while let Ok(stream) = TcpStream::connect_timeout(&addr, wait) {
+            _queued.push(stream);
+        }
+    }
+    (Place::Nowhere { _held, _queued }, addr.port())
+}
+
 /// Chooses the replies of a scenario, one request after another.
 pub struct Script {
-    routes: Vec<(&'static str, Vec<Reply>)>,
+    routes: Routes,
     denied: Option<&'static str>,
     counts: Mutex<HashMap<&'static str, usize>>,
 }
 
 impl Script {
-    pub fn new(scenario: &Scenario) -> Script {
-        let (routes, denied) = (scenario.routes.clone(), scenario.denied);
-        Script { routes, denied, counts: Mutex::default() }
+    pub fn new(routes: &Routes, denied: Option<&'static str>) -> Script {
+        Script { routes: routes.clone(), denied, counts: Mutex::default() }
     }
 
     pub fn next(&self, path: &str, authorization: Option<&str>) -> Reply {

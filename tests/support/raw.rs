@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -112,7 +112,17 @@ impl Server {
         word: impl Fn(&Seen) -> Word + Send + Sync + 'static,
         handler: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
     ) -> Server {
-        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").expect("bind"));
+        Server::bound(Ipv4Addr::LOCALHOST.into(), accept, word, handler)
+    }
+
+    /// The same, at an address of which loopback has many.
+    pub fn bound(
+        ip: IpAddr,
+        accept: impl Fn(usize) -> Option<Vec<Act>> + Send + Sync + 'static,
+        word: impl Fn(&Seen) -> Word + Send + Sync + 'static,
+        handler: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Server {
+        let listener = Arc::new(TcpListener::bind((ip, 0)).expect("bind"));
         let addr = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared::default());
         let script =

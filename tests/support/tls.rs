@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use futures_rustls::TlsAcceptor;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -14,6 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use smol::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt, copy, split};
+use socket2::SockRef;
 
 /// An authority.
 pub struct Ca {
@@ -50,6 +52,17 @@ impl Ca {
         Leaf { chain: certificate.pem(), key: key.serialize_pem() }
     }
 
+    /// An authority that this one vouches for.
+    pub fn below(&self) -> Ca {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "below");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Ca { issuer: Issuer::new(params, key), pem, der }
+    }
+
     fn store(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
         store.add(CertificateDer::from(self.der.clone())).unwrap();
@@ -68,6 +81,15 @@ pub fn self_signed(name: &str, is_ca: bool) -> Leaf {
     Leaf { chain: certificate.pem(), key: key.serialize_pem() }
 }
 
+/// How the front ends a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With close_notify, and then FIN.
+    Notify,
+    Fin,
+    Reset,
+}
+
 /// How the front does TLS.
 #[derive(Clone)]
 pub struct Setup {
@@ -76,8 +98,11 @@ pub struct Setup {
     /// Who must have issued the client's certificate.
     pub clients: Option<Arc<Ca>>,
     pub alpn: Vec<Vec<u8>>,
-    /// Ends a connection with close_notify before FIN.
-    pub polite: bool,
+    pub end: End,
+    /// Changes its keys before the first response.
+    pub rekeys: bool,
+    /// Takes early data; if there is any, it panics.
+    pub early_data: bool,
     /// Ends a connection with a failed handshake without reading on, which resets it.
     pub abrupt: bool,
 }
@@ -85,7 +110,9 @@ pub struct Setup {
 impl Setup {
     pub fn new(leaf: Leaf) -> Setup {
         let versions = rustls::ALL_VERSIONS.to_vec();
-        Setup { leaf, versions, clients: None, alpn: vec![], polite: true, abrupt: false }
+        let (end, alpn) = (End::Notify, Vec::new());
+        let (rekeys, early_data, abrupt) = (false, false, false);
+        Setup { leaf, versions, clients: None, alpn, end, rekeys, early_data, abrupt }
     }
 
     fn config(&self) -> ServerConfig {
@@ -106,6 +133,7 @@ impl Setup {
         let key = PrivateKeyDer::from_pem_slice(self.leaf.key.as_bytes()).unwrap();
         let mut config = builder.with_single_cert(chain, key).unwrap();
         config.alpn_protocols = self.alpn.clone();
+        config.max_early_data_size = if self.early_data { 16 << 10 } else { 0 };
         config
     }
 }
@@ -183,7 +211,7 @@ async fn relay(
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let raw = stream.try_clone()?;
-    let client = match tls.accept(Async::new(stream)?).await {
+    let mut client = match tls.accept(Async::new(stream)?).await {
         Ok(client) => client,
         Err(error) => {
             if !setup.abrupt {
@@ -194,10 +222,16 @@ async fn relay(
             return Err(error);
         }
     };
+    if setup.early_data {
+        assert!(client.get_mut().1.early_data().is_none(), "early data");
+    }
     let agreed = client.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     shared.alpn.lock().unwrap().push(agreed);
     let server = Async::<TcpStream>::connect(behind).await?;
     server.get_ref().set_nodelay(true)?;
+    if setup.rekeys {
+        client.get_mut().1.refresh_traffic_keys().expect("TLS 1.3");
+    }
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = split(server);
     let up = async {
@@ -212,11 +246,23 @@ async fn relay(
             }
             let _ = to_client.flush().await;
         }
-        if setup.polite {
+        if setup.end == End::Notify {
             let _ = to_client.close().await;
         }
-        let _ = raw.shutdown(Shutdown::Write);
+        if setup.end != End::Reset {
+            let _ = raw.shutdown(Shutdown::Write);
+        }
     };
+    if setup.end == End::Reset {
+        let up = async {
+            up.await;
+            smol::future::pending::<()>().await
+        };
+        smol::future::or(down, up).await;
+        // What was written before shall not be lost to the reset.
+        thread::sleep(Duration::from_millis(20));
+        return SockRef::from(&raw).set_linger(Some(Duration::ZERO));
+    }
     smol::future::zip(up, down).await;
     Ok(())
 }

@@ -15,7 +15,7 @@ mod retries;
 mod secure;
 mod streams;
 
-use super::scenario::Scenario;
+use crate::parity::scenario::Scenario;
 
 pub fn all() -> Vec<Scenario> {
     [

@@ -1,0 +1,47 @@
+//! The cases, a file for each section of the list of faults.
+
+mod body;
+mod connect;
+pub mod head;
+mod tls;
+
+use super::case::{Case, Section};
+
+pub fn sections() -> Vec<Section> {
+    vec![
+        section(
+            "C",
+            "connections and names",
+            &["C1", "C2", "C3", "C4", "C5", "C8"],
+            connect::cases(),
+        ),
+        section("T", "TLS", &["T1", "T2", "T3", "T4", "T5", "T6", "T9"], tls::cases()),
+        section(
+            "H",
+            "the head of a response",
+            &["H1", "H2", "H3", "H4", "H6", "H8", "H10", "H11", "H12", "H13"],
+            head::cases(),
+        ),
+        section(
+            "B",
+            "bodies",
+            &[
+                "B1", "B2", "B3", "B4", "B5", "B8", "B9", "B10", "B12", "B13", "B15", "B17", "B18",
+                "B19", "B20", "B22",
+            ],
+            body::cases(),
+        ),
+    ]
+}
+
+/// A section that has a case for each of its rows, and no case twice.
+fn section(letter: &'static str, title: &'static str, rows: &[&str], cases: Vec<Case>) -> Section {
+    for row in rows {
+        assert!(cases.iter().any(|case| case.row() == *row), "no case of {row}");
+    }
+    for (n, case) in cases.iter().enumerate() {
+        assert!(rows.contains(&case.row()), "{} is of no row", case.id);
+        assert!(cases[..n].iter().all(|before| before.id != case.id), "{} is there twice", case.id);
+    }
+    Section { letter, title, cases }
+}
