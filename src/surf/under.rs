@@ -13,7 +13,7 @@ use smol::stream::{self, Stream};
 
 use super::body::Still;
 use super::{RawHead, known};
-use crate::body::Body;
+use crate::body::{Body, PIECE};
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::nonblocking::{Reader, Transport};
 use crate::transport::{Exchange, Failure};
@@ -83,7 +83,9 @@ fn converted(request: Request<Body>, exchange: &Arc<Exchange>) -> Result<SurfReq
         out.set_body(SurfBody::from_bytes(bytes.to_vec()));
     } else {
         let length = body.length().and_then(|length| usize::try_from(length).ok());
-        let reader = BufReader::new(Still::new(body.into_async_reader()));
+        // More than surf asks for at once: only so is a reader seen that gives more than it said.
+        let reader = Still::new(body.into_async_reader());
+        let reader = BufReader::with_capacity(PIECE + 1, reader);
         out.set_body(SurfBody::from_reader(reader, length));
     }
     // surf names a type of its own for every body.
