@@ -408,9 +408,10 @@ impl Exchange {
         }
     }
 
-    /// How far the request came.
+    /// How far the request came. What a server says while it is still on its way,
+    /// as `100 Continue`, does not make it whole.
     pub fn sent(&self) -> Sent {
-        if self.read.load(Relaxed) > 0 {
+        if self.read.load(Relaxed) > 0 && self.phase() > Phase::Send {
             Sent::Yes
         } else if self.written.load(Relaxed) > 0 {
             Sent::Maybe

@@ -24,12 +24,19 @@ impl Servers {
         let (log, other) = (Log::default(), Arc::new(OnceLock::<[String; 2]>::new()));
         let serve = |ip: [u8; 4], routes: &Routes, accepting: Vec<Vec<Act>>| {
             let script = Script::new(routes, scenario.denied);
-            let (log, other) = (log.clone(), other.clone());
+            let (log, refused, other) = (log.clone(), log.clone(), other.clone());
             let words = Mutex::new(scenario.words.clone().into_iter());
             Server::bound(
                 Ipv4Addr::from(ip).into(),
                 move |connection| accepting.get(connection).cloned(),
-                move |_| words.lock().unwrap().next().unwrap_or_else(Word::usual),
+                move |seen| {
+                    let word = words.lock().unwrap().next().unwrap_or_else(Word::usual);
+                    // What is refused does not come to the handler.
+                    if matches!(word, Word::Refuse(_)) {
+                        refused.lock().unwrap().push(seen.clone());
+                    }
+                    word
+                },
                 move |seen| {
                     log.lock().unwrap().push(seen.clone());
                     let path = seen.target.split('?').next().unwrap_or_default();

@@ -112,7 +112,7 @@ fn asked() -> Vec<Scenario> {
             .says(Word::Refuse(vec![Act::Write(b"SSH-2.0-x\r\n".to_vec())]))
             .reply(ok("a"))
             .expect(
-                "Protocol/Yes: PUT http://H/x: broken response: not valid HTTP/1.1",
+                "Protocol/Maybe: PUT http://H/x: broken response: not valid HTTP/1.1",
                 "First Protocol",
                 "PUT /x {expect: 100-continue}",
             ),
@@ -124,7 +124,7 @@ fn asked() -> Vec<Scenario> {
             ]))
             .reply(ok("a"))
             .expect(
-                "HeadTooLarge/Yes: PUT http://H/x: response head above 64 KiB or 100 fields",
+                "HeadTooLarge/Maybe: PUT http://H/x: response head above 64 KiB or 100 fields",
                 "First HeadTooLarge",
                 "PUT /x {expect: 100-continue}",
             ),
