@@ -46,8 +46,7 @@ impl Http1 {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let proxy = self.means.forwarder(request.uri())?;
-        let careful = !request.method().is_idempotent();
-        let reused = self.idle.take(request.uri(), careful, self.means.reactor);
+        let reused = self.idle.take(request.uri(), self.means.reactor);
         exchange.set_reused(reused.is_some());
         let mut connection = match reused {
             Some(connection) => connection,
@@ -125,14 +124,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Whether it can take another request: open, and without a stray byte.
-    pub(super) fn is_good(&mut self, ask_system: bool) -> bool {
-        if ask_system {
-            self.link.probe();
-        } else if !self.link.has_news() {
-            // It was good when it was put away.
-            return self.sender.is_ready();
-        }
+    /// Whether it can take another request: open, and without a stray byte. The
+    /// system is asked, also about one just put away: what came in the meantime
+    /// would be taken for the answer to the next request.
+    pub(super) fn is_good(&mut self) -> bool {
+        self.link.probe();
         let mut cx = Context::from_waker(Waker::noop());
         Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
     }

@@ -13,11 +13,6 @@ use crate::sync::lock;
 /// How long one may wait. Many servers give up after 60 s, some after 20.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// Below that, a connection just put away is taken for good without asking the
-/// system, unless the reactor has told of something: what comes so late would as
-/// often come right after the question. Enough for a task that calls in a loop.
-const FRESH: Duration = Duration::from_micros(100);
-
 /// Idle connections by origin. All have the TLS configuration and the proxies of
 /// the one API that owns the pool, so those are no part of the key.
 pub(super) struct Idle {
@@ -51,14 +46,8 @@ impl Idle {
         Idle { most, resting: Mutex::default() }
     }
 
-    /// The one used last, if it is still good. `careful` asks the system even
-    /// about one just put away, for a request that must not be sent twice.
-    pub(super) fn take(
-        &self,
-        uri: &Uri,
-        careful: bool,
-        reactor: Reactor,
-    ) -> Option<Box<Connection>> {
+    /// The one used last, if it is still good.
+    pub(super) fn take(&self, uri: &Uri, reactor: Reactor) -> Option<Box<Connection>> {
         let here = (reactor.here)();
         let fits = |rest: &Resting| {
             rest.connection.origin.is_of(uri) && rest.connection.link.place == here
@@ -71,7 +60,7 @@ impl Idle {
                 resting.remove(at)
             };
             let age = now.saturating_duration_since(found.since);
-            if age < LONGEST && found.connection.is_good(careful || age >= FRESH) {
+            if age < LONGEST && found.connection.is_good() {
                 return Some(found.connection);
             }
         }

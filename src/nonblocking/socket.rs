@@ -67,9 +67,7 @@ pub(super) struct Link {
     pub(super) place: Place,
     /// The exchange the bytes belong to.
     exchange: Mutex<Option<Arc<Exchange>>>,
-    /// A wake-up came.
-    news: AtomicBool,
-    /// The owner wants to know how the socket is.
+    /// A wake-up came, or the owner wants to know how the socket is.
     look: AtomicBool,
     /// The peer has yet to take what was written before.
     full: AtomicBool,
@@ -85,7 +83,6 @@ impl Link {
         Link {
             place,
             exchange: Mutex::default(),
-            news: AtomicBool::default(),
             look: AtomicBool::default(),
             full: AtomicBool::default(),
             begins: AtomicBool::default(),
@@ -140,11 +137,6 @@ impl Link {
         self.full.load(SeqCst)
     }
 
-    /// Whether the reactor has told of anything since the last read.
-    pub(super) fn has_news(&self) -> bool {
-        self.news.load(SeqCst)
-    }
-
     /// Sees to it that the next wake-up finds this task.
     fn listen(&self, cx: &Context<'_>) {
         let mut task = lock(&self.task);
@@ -156,7 +148,7 @@ impl Link {
 
 impl Wake for Link {
     fn wake(self: Arc<Self>) {
-        self.news.store(true, SeqCst);
+        self.look.store(true, SeqCst);
         let task = lock(&self.task).take();
         task.inspect(Waker::wake_by_ref);
     }
@@ -207,8 +199,7 @@ impl Raw for Watched {
         if self.state != State::Try {
             self.link.listen(cx);
         }
-        let news = self.link.news.swap(false, SeqCst);
-        if self.link.look.swap(false, SeqCst) || news {
+        if self.link.look.swap(false, SeqCst) {
             self.state = State::Try;
         }
         if self.state == State::Try {
