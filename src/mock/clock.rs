@@ -37,13 +37,13 @@ pub struct VirtualClock(Arc<Inner>);
 
 struct Inner {
     start: Instant,
-    wall: SystemTime,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     elapsed: Duration,
+    /// What the wall clock showed at zero.
+    wall: SystemTime,
     seats: BTreeMap<u64, Waiting>,
     next: u64,
 }
@@ -60,7 +60,8 @@ impl VirtualClock {
     /// A clock at zero.
     pub fn new() -> VirtualClock {
         let (start, wall) = (Instant::now(), SystemTime::now());
-        VirtualClock(Arc::new(Inner { start, wall, state: Mutex::default() }))
+        let state = State { elapsed: Duration::ZERO, wall, seats: BTreeMap::new(), next: 0 };
+        VirtualClock(Arc::new(Inner { start, state: Mutex::new(state) }))
     }
 
     /// How much time has passed on it.
@@ -72,6 +73,13 @@ impl VirtualClock {
     pub fn advance(&self, time: Duration) {
         lock(&self.0.state).elapsed += time;
         self.0.settle();
+    }
+
+    /// Sets the wall clock, and nothing else, as when a machine's clock is corrected:
+    /// only dates of servers are compared with it, waits and limits are not.
+    pub fn set_wall(&self, to: SystemTime) {
+        let mut state = lock(&self.0.state);
+        state.wall = to.checked_sub(state.elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -133,7 +141,8 @@ impl Time for Inner {
     }
 
     fn wall(&self) -> SystemTime {
-        self.wall + lock(&self.state).elapsed
+        let state = lock(&self.state);
+        state.wall + state.elapsed
     }
 
     fn sit(&self) -> u64 {
