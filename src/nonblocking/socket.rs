@@ -67,7 +67,9 @@ pub(super) struct Link {
     pub(super) place: Place,
     /// The exchange the bytes belong to.
     exchange: Mutex<Option<Arc<Exchange>>>,
-    /// A wake-up came, or the owner wants to know how the socket is.
+    /// A wake-up came.
+    news: AtomicBool,
+    /// The owner wants to know how the socket is.
     look: AtomicBool,
     /// The peer has yet to take what was written before.
     full: AtomicBool,
@@ -83,6 +85,7 @@ impl Link {
         Link {
             place,
             exchange: Mutex::default(),
+            news: AtomicBool::default(),
             look: AtomicBool::default(),
             full: AtomicBool::default(),
             begins: AtomicBool::default(),
@@ -148,7 +151,7 @@ impl Link {
 
 impl Wake for Link {
     fn wake(self: Arc<Self>) {
-        self.look.store(true, SeqCst);
+        self.news.store(true, SeqCst);
         let task = lock(&self.task).take();
         task.inspect(Waker::wake_by_ref);
     }
@@ -199,7 +202,8 @@ impl Raw for Watched {
         if self.state != State::Try {
             self.link.listen(cx);
         }
-        if self.link.look.swap(false, SeqCst) {
+        let news = self.link.news.swap(false, SeqCst);
+        if self.link.look.swap(false, SeqCst) || news {
             self.state = State::Try;
         }
         if self.state == State::Try {

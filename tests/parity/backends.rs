@@ -259,7 +259,7 @@ async fn run_async(work: Work) -> Vec<Said> {
     async_op(client, work).await
 }
 
-async fn async_op(client: nonblocking::Client, work: Work) -> Vec<Said> {
+pub async fn async_op(client: nonblocking::Client, work: Work) -> Vec<Said> {
     let (op, manner) = match work.op {
         Op::Cancelled(at, op) => (*op, work.manner.until(at, &work.site)),
         op => (op, work.manner),

@@ -21,6 +21,8 @@ pub type Called = fn(SocketAddr) -> Proxy;
 pub struct Plan {
     /// TLS for the name `localhost`.
     pub tls: Option<fn() -> Setup>,
+    /// TLS is an entrance of its own, and the scenario begins at the other.
+    pub beside: bool,
     pub proxy: Option<(Rules, Called)>,
 }
 
@@ -28,6 +30,7 @@ pub struct Plan {
 #[derive(Default)]
 pub struct Door {
     front: Option<Front>,
+    beside: bool,
     relay: Option<(Relay, Proxy)>,
 }
 
@@ -40,11 +43,16 @@ impl Door {
             let proxy = proxy(relay.addr());
             (relay, proxy)
         });
-        Door { front, relay }
+        Door { front, beside: plan.beside, relay }
     }
 
     /// The address of the server, seen through the door.
     pub fn url(&self, host: &str) -> Option<String> {
+        self.front.as_ref().filter(|_| !self.beside).map(|front| front.url(host))
+    }
+
+    /// That of the entrance with TLS.
+    pub fn secure(&self, host: &str) -> Option<String> {
         self.front.as_ref().map(|front| front.url(host))
     }
 
@@ -55,13 +63,14 @@ impl Door {
         }
     }
 
-    /// Without what tells one run from another: the server behind TLS is `H`, too.
+    /// Without what tells one run from another: the server behind TLS is `H`, too, and `F` beside it.
     pub fn masked(&self, text: &str) -> String {
         let text = match &self.front {
             Some(front) => {
                 let port = front.addr().port();
-                let text = text.replace(&format!("localhost:{port}"), "H");
-                text.replace(&format!("127.0.0.1:{port}"), "H")
+                let name = if self.beside { "F" } else { "H" };
+                let text = text.replace(&format!("localhost:{port}"), name);
+                text.replace(&format!("127.0.0.1:{port}"), name)
             }
             None => text.to_owned(),
         };

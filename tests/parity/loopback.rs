@@ -11,8 +11,10 @@ use crate::support::{self, Act, Seen, Server, Word};
 /// The servers of a scenario.
 pub struct Servers {
     pub first: Server,
-    /// On 127.0.0.2, if the scenario has routes for it.
+    /// On 127.0.0.2, if the scenario has routes for it; or next door, at another port.
     pub elsewhere: Option<Server>,
+    /// Where they are: the first, the other, and the front with TLS.
+    urls: Arc<OnceLock<[String; 3]>>,
     log: Log,
 }
 
@@ -21,7 +23,7 @@ type Log = Arc<Mutex<Vec<Seen>>>;
 
 impl Servers {
     pub fn new(scenario: &Scenario) -> Servers {
-        let (log, other) = (Log::default(), Arc::new(OnceLock::<[String; 2]>::new()));
+        let (log, other) = (Log::default(), Arc::new(OnceLock::<[String; 3]>::new()));
         let serve = |ip: [u8; 4], routes: &Routes, accepting: Vec<Vec<Act>>| {
             let script = Script::new(routes, scenario.denied);
             let (log, refused, other) = (log.clone(), log.clone(), other.clone());
@@ -40,9 +42,15 @@ impl Servers {
                 move |seen| {
                     log.lock().unwrap().push(seen.clone());
                     let path = seen.target.split('?').next().unwrap_or_default();
-                    let [first, elsewhere] = other.get().expect("both are there");
+                    // Whatever the scenario: its own answer for whoever comes later.
+                    if let Some(("", id)) = path.split_once("/after/") {
+                        return support::ok(id);
+                    }
+                    let [first, elsewhere, front] = other.get().expect("they are there");
                     let place = |text: &str| {
-                        text.replace("{first}", first).replace("{elsewhere}", elsewhere)
+                        let text = text.replace("{first}", first).replace("{front}", front);
+                        let far = elsewhere.trim_start_matches("http://");
+                        text.replace("{elsewhere}", elsewhere).replace("{far}", far)
                     };
                     acts(&script.next(path, seen.header("authorization")), seen, &place)
                 },
@@ -50,12 +58,15 @@ impl Servers {
         };
         let first = serve([127, 0, 0, 1], &scenario.routes, scenario.accepting.clone());
         let elsewhere = (!scenario.elsewhere.is_empty())
-            .then(|| serve([127, 0, 0, 2], &scenario.elsewhere, Vec::new()));
-        let urls = [Some(&first), elsewhere.as_ref()];
-        let urls = urls.map(|server| server.map_or_else(String::new, Server::url));
-        let urls = urls.map(|url| url.trim_end_matches('/').to_owned());
-        other.set(urls).expect("once");
-        Servers { first, elsewhere, log }
+            .then(|| serve(scenario.elsewhere_at, &scenario.elsewhere, Vec::new()));
+        Servers { first, elsewhere, urls: other, log }
+    }
+
+    /// Before the first request: now the servers know of each other.
+    pub fn begin(&self, front: Option<String>) {
+        let elsewhere = self.elsewhere.as_ref().map(Server::url);
+        let urls = [Some(self.first.url()), elsewhere, front].map(Option::unwrap_or_default);
+        self.urls.set(urls.map(|url| url.trim_end_matches('/').to_owned())).expect("once");
     }
 
     pub fn requests(&self) -> Vec<Seen> {

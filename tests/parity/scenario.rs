@@ -41,8 +41,10 @@ pub struct Scenario {
     pub setup: Setup,
     pub op: Op,
     pub routes: Routes,
-    /// Those of a second server, `{elsewhere}`, on another address; `E` in what was seen.
+    /// Those of a second server, `{elsewhere}` (`{far}` without its scheme), on another address; `E` in what
+    /// was seen.
     pub elsewhere: Routes,
+    pub elsewhere_at: [u8; 4],
     pub scheme: &'static str,
     /// The name it is called by.
     pub host: Option<&'static str>,
@@ -258,6 +260,7 @@ pub fn case(name: &'static str) -> Scenario {
         op: Op::Steps(Vec::new()),
         routes: Vec::new(),
         elsewhere: Vec::new(),
+        elsewhere_at: [127, 0, 0, 2],
         scheme: "http",
         host: None,
         shown: Vec::new(),
@@ -376,6 +379,18 @@ impl Scenario {
         self.only_bytes = true;
         add(&mut self.elsewhere, path, reply.into());
         self
+    }
+
+    /// The second server is on the address of the first, at another port.
+    pub fn next_door(mut self) -> Self {
+        self.elsewhere_at = [127, 0, 0, 1];
+        self
+    }
+
+    /// The server speaks TLS as well, at `{front}`; `F` in what was seen.
+    pub fn with_front(mut self, setup: fn() -> tls::Setup) -> Self {
+        self.door.beside = true;
+        self.tls(setup)
     }
 
     /// Called by the name localhost, which has to be looked up.

@@ -66,6 +66,7 @@ impl Site {
         let addr = servers.first.addr();
         let elsewhere = servers.elsewhere.as_ref().map(Server::addr);
         let door = Door::new(&scenario.door, addr);
+        servers.begin(door.secure(host.unwrap_or("127.0.0.1")));
         Site { door, elsewhere, ..site(Place::Server(servers), addr.port()) }
     }
 
