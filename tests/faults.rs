@@ -12,6 +12,7 @@ mod parity;
 
 mod faults {
     pub mod alone;
+    pub mod caller;
     pub mod case;
     pub mod one;
     pub mod page;

@@ -37,6 +37,8 @@ pub fn all(filter: &str, write: bool) -> ExitCode {
     let mut sections = table::sections();
     sections.iter_mut().for_each(|it| it.cases.retain(|case| case.id.starts_with(filter)));
     let cases: Vec<&Case> = sections.iter().flat_map(|section| &section.cases).collect();
+    // Its threads last as long as the process.
+    async_std::task::block_on(async {});
     let ways = WAYS.map(|name| backends::ALL.iter().find(|it| it.name == name).expect("a way"));
     ways.iter().for_each(|way| warm_up(way));
     let (mut leaks, mut found) = (0, Vec::new());

@@ -1,8 +1,14 @@
 //! The cases, a file for each section of the list of faults.
 
+mod batches;
 mod body;
 mod connect;
 pub mod head;
+mod input;
+mod pools;
+mod redirects;
+mod retries;
+mod secrets;
 mod tls;
 
 use super::case::{Case, Section};
@@ -31,6 +37,31 @@ pub fn sections() -> Vec<Section> {
             ],
             body::cases(),
         ),
+        section(
+            "R",
+            "redirects",
+            &["R1", "R2", "R3", "R4", "R6", "R7", "R8", "R9"],
+            redirects::cases(),
+        ),
+        section(
+            "Y",
+            "retries, limits and batches",
+            &["Y1", "Y2", "Y3", "Y4", "Y5", "Y6", "Y7", "Y8", "Y9", "Y10", "Y12"],
+            [retries::cases(), batches::cases()].into_iter().flatten().collect(),
+        ),
+        section(
+            "P",
+            "idle connections, and the life of a client",
+            &["P1", "P2", "P4", "P7", "P8", "P9", "P11", "P14", "P15", "P17", "P19", "P20", "P22"],
+            pools::cases(),
+        ),
+        section(
+            "X",
+            "what a caller may write",
+            &["X1", "X2", "X3", "X4", "X5", "X6", "X8", "X9", "X10", "X11", "X12", "X15"],
+            input::cases(),
+        ),
+        section("L", "what must not show", &["L1", "L2", "L4"], secrets::cases()),
     ]
 }
 
