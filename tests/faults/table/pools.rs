@@ -175,7 +175,7 @@ fn half_closed() -> Vec<Case> {
 /// On an address that nobody else has, so that the port stays free.
 async fn ended(caller: Caller, _: Arc<Site>) -> Vec<Said> {
     let address = Ipv4Addr::new(127, 0, 0, 77).into();
-    let server = Server::bound(address, |_| None, |_| support::ok("a"));
+    let server = Server::bound(address, |_| None, |_| support::Word::usual(), |_| support::ok("a"));
     let request = || Request::absolute(format!("{}x", server.url()));
     let (first, second) = (caller.send(request()).await, request());
     drop(server);
