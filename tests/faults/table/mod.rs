@@ -5,6 +5,7 @@ mod body;
 mod connect;
 pub mod head;
 mod input;
+mod lives;
 mod pools;
 mod redirects;
 mod retries;
@@ -53,7 +54,7 @@ pub fn sections() -> Vec<Section> {
             "P",
             "idle connections, and the life of a client",
             &["P1", "P2", "P4", "P7", "P8", "P9", "P11", "P14", "P15", "P17", "P19", "P20", "P22"],
-            pools::cases(),
+            [pools::cases(), lives::cases()].into_iter().flatten().collect(),
         ),
         section(
             "X",
