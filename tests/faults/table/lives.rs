@@ -1,6 +1,5 @@
 //! P: the life of a client.
 
-use std::io::Read;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
