@@ -137,6 +137,11 @@ pub mod endpoint;
 mod engine;
 mod error;
 mod group;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "http2_none.rs"]
+mod http2;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod landing;
 #[cfg(feature = "mock")]
@@ -178,6 +183,9 @@ pub use endpoint::{Endpoint, Json};
 pub use engine::gate::{Ask, Gate, Permit};
 pub use error::{Error, ErrorKind, Phase, Sent};
 pub use group::ErrorGroup;
+#[cfg(feature = "http2")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http2")))]
+pub use http2::Http2;
 pub use multipart::Multipart;
 pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};

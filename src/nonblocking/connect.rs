@@ -31,8 +31,12 @@ pub(super) struct Means {
 
 impl Means {
     pub(super) fn new(api: &Api, reactor: Reactor) -> Means {
-        let (tls, names) = (api.tls().clone(), api.names().clone());
-        Means { tls, names, proxies: api.proxies().clone(), reactor }
+        Means::offering(api.tls().clone(), api, reactor)
+    }
+
+    /// With settings of TLS that offer something else.
+    pub(super) fn offering(tls: Tls, api: &Api, reactor: Reactor) -> Means {
+        Means { tls, names: api.names().clone(), proxies: api.proxies().clone(), reactor }
     }
 
     pub(super) async fn connect(

@@ -11,7 +11,7 @@ use super::socket::Reactor;
 use crate::sync::lock;
 
 /// How long one may wait. Many servers give up after 60 s, some after 20.
-const LONGEST: Duration = Duration::from_secs(15);
+pub(super) const LONGEST: Duration = Duration::from_secs(15);
 
 /// Below that, a connection just put away is taken for good without asking the
 /// system, unless the reactor has told of something: what comes so late would as
@@ -41,7 +41,7 @@ impl Origin {
         Origin(scheme, authority)
     }
 
-    fn is_of(&self, uri: &Uri) -> bool {
+    pub(super) fn is_of(&self, uri: &Uri) -> bool {
         uri.authority() == Some(&self.1) && uri.scheme() == Some(&self.0)
     }
 }

@@ -16,7 +16,14 @@ mod batch;
 mod connect;
 mod driver;
 mod h1;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "http2_none.rs"]
+mod http2;
 mod idle;
+mod outgoing;
+mod own;
 mod pages;
 mod reader;
 mod socket;
@@ -113,7 +120,8 @@ impl Client {
     #[cfg(feature = "surf")]
     #[cfg_attr(docsrs, doc(cfg(feature = "surf")))]
     pub fn with_surf(api: Api, client: ::surf::Client) -> Client {
-        Client::with_transport(api, crate::surf::Under::new(client))
+        let under = crate::surf::Under::new(&api, client);
+        Client::with_transport(api, under)
     }
 
     fn on(api: Api, transport: Kind) -> Client {
@@ -208,7 +216,7 @@ impl Client {
 
 /// The transport of [`Client::new`], for a transport of your own to wrap.
 pub fn transport(api: &Api) -> impl Transport + use<> {
-    h1::Http1::new(api, socket::ASYNC_IO)
+    own::Own::new(api, socket::ASYNC_IO)
 }
 
 impl fmt::Debug for Client {

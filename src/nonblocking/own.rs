@@ -1,0 +1,83 @@
+//! Our own transport: HTTP/1.1, and HTTP/2 where the API asks for it.
+
+use std::sync::Arc;
+
+use http::{Request, Response, Uri};
+
+use super::connect::Means;
+use super::h1::Connection;
+use super::http2::{Hub, Line};
+use super::idle::Idle;
+use super::reader::Reader;
+use super::socket::{Link, Reactor};
+use super::transport::Transport;
+use super::wire::Wire;
+use crate::api::Api;
+use crate::body::Body;
+use crate::proxy;
+use crate::transport::{Exchange, Failure};
+
+pub(crate) struct Own {
+    means: Means,
+    idle: Arc<Idle>,
+    hub: Option<Box<Hub>>,
+}
+
+impl Own {
+    pub(super) fn new(api: &Api, reactor: Reactor) -> Own {
+        let idle = Arc::new(Idle::new(api.concurrency()));
+        Own { means: Means::new(api, reactor), idle, hub: Hub::new(api) }
+    }
+
+    pub(super) async fn run(
+        &self,
+        request: Request<Body>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Response<Reader>, Failure> {
+        let mut fresh = None;
+        if let Some(hub) = &self.hub {
+            match hub.line(request.uri(), exchange).await? {
+                Line::Shared(connection) => return connection.run(request, exchange).await,
+                Line::Single(wire) => fresh = wire,
+            }
+        }
+        let proxy = self.means.forwarder(request.uri())?;
+        let careful = !request.method().is_idempotent();
+        let reused = match fresh {
+            Some(_) => None,
+            None => self.idle.take(request.uri(), careful, self.means.reactor),
+        };
+        exchange.set_reused(reused.is_some());
+        let connection = match reused {
+            Some(connection) => connection,
+            // Boxed: it is large, and rare.
+            None => Box::pin(self.open(fresh, request.uri(), exchange)).await?,
+        };
+        let response = connection.run(request, proxy, exchange, &self.idle).await?;
+        proxy::judge(proxy, response.status())?;
+        Ok(response)
+    }
+
+    async fn open(
+        &self,
+        fresh: Option<(Wire, Arc<Link>)>,
+        uri: &Uri,
+        exchange: &Exchange,
+    ) -> Result<Box<Connection>, Failure> {
+        let wire = match fresh {
+            Some(wire) => wire,
+            None => self.means.connect(uri, exchange).await?,
+        };
+        Connection::new(wire, uri, exchange).await
+    }
+}
+
+impl Transport for Own {
+    async fn send(
+        &self,
+        request: Request<Body>,
+        exchange: Arc<Exchange>,
+    ) -> Result<Response<Reader>, Failure> {
+        self.run(request, &exchange).await
+    }
+}
