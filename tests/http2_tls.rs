@@ -170,7 +170,8 @@ fn a_tunnel_carries_it() {
 fn failures_of_tls_have_their_types_for_all_who_wait() {
     let server = echo();
     let clients = Arc::new(Ca::new("clients"));
-    let rows: [(Box<dyn Fn(&mut Setup)>, TlsFault); 2] = [
+    type Change = Box<dyn Fn(&mut Setup)>;
+    let rows: [(Change, TlsFault); 2] = [
         // In TLS 1.3 the alert comes after the handshake.
         (Box::new(move |setup| setup.clients = Some(clients.clone())), TlsFault::Alert),
         (

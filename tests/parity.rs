@@ -8,6 +8,7 @@ mod parity {
     pub mod backends;
     pub mod canary;
     pub mod door;
+    pub mod http2;
     pub mod loopback;
     pub mod mocked;
     pub mod outcome;

@@ -57,7 +57,8 @@ pub(crate) use transport::Kind;
 /// Calls an API from a task.
 ///
 /// Clones are cheap and share the connections. The futures are `Send`, need no
-/// runtime, and do their I/O in the task that polls them. (Sockets and timers
+/// runtime, and do their I/O in the task that polls them; a connection of HTTP/2,
+/// which they share, has a task on smol's global executor. (Sockets and timers
 /// are those of async-io, which starts one thread, `async-io`, for all of the
 /// process; names are resolved on threads of our own, and refresh hooks run on
 /// those of the `blocking` crate.)
@@ -141,8 +142,8 @@ impl Client {
     /// not [`accept`](Request::accept).
     ///
     /// # Cancel safety
-    /// Dropping the future closes its connection and gives its place at the gate
-    /// up. The request may have reached the server.
+    /// Dropping the future closes its connection (over HTTP/2, resets its stream) and
+    /// gives its place at the gate up. The request may have reached the server.
     pub fn send(
         &self,
         request: Request,

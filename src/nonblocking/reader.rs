@@ -15,7 +15,7 @@ pub struct Reader(Source);
 
 enum Source {
     Own(h1::Incoming),
-    Shared(http2::Incoming),
+    Shared(Box<http2::Incoming>),
     Other(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
 
@@ -32,7 +32,7 @@ impl Reader {
 
     #[cfg(feature = "http2")]
     pub(super) fn shared(incoming: http2::Incoming) -> Reader {
-        Reader(Source::Shared(incoming))
+        Reader(Source::Shared(Box::new(incoming)))
     }
 
     /// The next piece; `None` when the body is complete.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use duocall::mock::{Mock, VirtualClock};
@@ -12,7 +12,8 @@ use socket2::{Domain, Socket, Type};
 
 use super::door::Door;
 use super::scenario::{Reply, Scenario, http};
-use super::{loopback, mocked};
+use super::{http2, loopback, mocked};
+use crate::support::h2::{Good, soon};
 use crate::support::{Seen, Server};
 
 /// How long to wait for what must come.
@@ -21,6 +22,8 @@ const SOON: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
     Loopback,
+    /// A server on loopback that speaks HTTP/2, for the async client.
+    Http2,
     Mock,
 }
 
@@ -32,6 +35,7 @@ pub struct Site {
 
 pub enum Place {
     Server(Server),
+    Http2(Good, Arc<Mutex<Vec<Seen>>>),
     Mock(Mock, VirtualClock),
     /// A port that nobody listens on, held so that nobody else gets it.
     Nowhere {
@@ -43,6 +47,10 @@ impl Site {
     pub fn new(scenario: &Scenario, ground: Ground) -> Site {
         if ground == Ground::Mock {
             return Site { place: mocked::place(scenario), port: 8, door: Door::default() };
+        }
+        if ground == Ground::Http2 {
+            let (place, port) = http2::place(scenario);
+            return Site { place, port, door: Door::default() };
         }
         if scenario.refuse {
             // Bound, so that nobody else gets the port, and not listening.
@@ -82,6 +90,7 @@ impl Site {
     pub fn requests(&self) -> Vec<Seen> {
         match &self.place {
             Place::Server(server) => server.requests(),
+            Place::Http2(_, seen) => seen.lock().unwrap().clone(),
             Place::Mock(mock, _) => mock.requests().iter().map(mocked::seen).collect(),
             Place::Nowhere { .. } => Vec::new(),
         }
@@ -90,15 +99,17 @@ impl Site {
     pub fn connections(&self) -> Option<usize> {
         match &self.place {
             Place::Server(server) => Some(server.connections()),
-            Place::Mock(..) => None,
+            Place::Mock(..) | Place::Http2(..) => None,
             Place::Nowhere { .. } => Some(0),
         }
     }
 
     /// Waits until the server has seen so many.
     pub fn wait_requests(&self, count: usize) {
-        if let Place::Server(server) = &self.place {
-            server.wait_requests(count, SOON);
+        match &self.place {
+            Place::Server(server) => drop(server.wait_requests(count, SOON)),
+            Place::Http2(_, seen) => drop(soon(|| seen.lock().unwrap().len() >= count)),
+            Place::Mock(..) | Place::Nowhere { .. } => {}
         }
     }
 
