@@ -16,7 +16,7 @@ use smol::block_on;
 use support::h2::Good;
 use support::proxy::{Relay, Rules};
 use support::tls::{Ca, Front, Setup};
-use support::ways::WAYS;
+use support::ways::{ALL, send};
 use support::{Server, ok};
 
 /// TLS that agrees on these protocols, in front of a server, and an API behind it.
@@ -103,15 +103,13 @@ fn where_the_server_knows_only_http1_that_is_spoken() {
 fn who_speaks_http1_only_says_so_or_does() {
     let server = Server::new(|_| ok("hello"));
     let place = Place::new(server.addr(), &["h2", "http/1.1"], |_| {});
-    let blocking = WAYS.iter().filter(|(way, _)| ["blocking", "pool"].contains(way));
-    for (way, send) in blocking.clone() {
-        assert_eq!(text(send(place.api().build().unwrap(), Request::get("x")).unwrap()), "hello");
-        assert_eq!(place.agreed(Some("h2")), 0, "{way}");
-    }
-    for (way, send) in blocking {
-        let api = place.api().http2(Http2::prior_knowledge()).build().unwrap();
-        let error = send(api, Request::get("x")).expect_err(way);
-        assert_eq!((error.kind(), error.sent()), (ErrorKind::Request, Sent::No), "{way}");
+    for way in ALL.iter().filter(|way| ["blocking", "pool"].contains(&way.name)) {
+        let send =
+            |api: ApiBuilder| send(way, api.build().unwrap(), vec![Request::get("x")]).remove(0);
+        assert_eq!(text(send(place.api()).unwrap()), "hello", "{}", way.name);
+        assert_eq!(place.agreed(Some("h2")), 0, "{}", way.name);
+        let error = send(place.api().http2(Http2::prior_knowledge())).expect_err(way.name);
+        assert_eq!((error.kind(), error.sent()), (ErrorKind::Request, Sent::No), "{}", way.name);
     }
     let agent = duocall::blocking::Client::with_agent(
         place.api().http2(Http2::prior_knowledge()).build().unwrap(),
