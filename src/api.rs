@@ -13,7 +13,7 @@ use crate::engine::budget::Budget;
 use crate::engine::cookies::Jar;
 use crate::engine::credentials::Credentials;
 use crate::engine::gate::{Gate, Gates, LocalGate};
-use crate::error::{Error, ErrorKind, Mistake, Sent};
+use crate::error::{Error, Mistake, Sent};
 use crate::http2::Http2;
 use crate::policy::{Rate, Retry, Timeouts};
 use crate::proxy::{Proxies, Proxy};
@@ -184,7 +184,8 @@ impl Api {
     pub(crate) fn takes_http1(&self) -> Result<(), Failure> {
         if self.http2().is_some_and(Http2::is_prior) {
             let what = "HTTP/2 by prior knowledge needs the async client's own transport";
-            return Err(Failure::new(ErrorKind::Request, what).sent(Sent::No).lasting());
+            let failure = Failure::new(crate::error::ErrorKind::Request, what);
+            return Err(failure.sent(Sent::No).lasting());
         }
         Ok(())
     }

@@ -71,7 +71,8 @@ async fn many(client: &Client, calls: usize) {
 
 #[test]
 fn two_hundred_calls_share_one_connection_under_every_executor() {
-    let ways: [(&str, fn(Client)); 5] = [
+    type Way = (&'static str, fn(Client));
+    let ways: [Way; 5] = [
         ("smol", |client| block_on(many(&client, 200))),
         ("bare", |client| futures_lite::future::block_on(many(&client, 200))),
         ("async-std", |client| {

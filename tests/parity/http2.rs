@@ -24,7 +24,7 @@ pub fn place(scenario: &Scenario) -> (Place, u16) {
         }
     });
     let port = server.addr().port();
-    (Place::Http2(server, seen), port)
+    (Place::Http2 { _server: server, seen }, port)
 }
 
 fn path(request: &Seen) -> &str {

@@ -153,7 +153,7 @@ fn one(ground: Ground, scenario: &Scenario, backend: &Backend) -> Outcome {
     let builder = site.api(scenario.base).retry(quick()).timeouts(Timeouts::default());
     let builder = match &site.place {
         Place::Mock(_, clock) => builder.clock(clock),
-        Place::Http2(..) => builder.http2(Http2::prior_knowledge()),
+        Place::Http2 { .. } => builder.http2(Http2::prior_knowledge()),
         _ => builder,
     };
     let said = match (scenario.setup)(builder, &notes).build() {

@@ -35,7 +35,10 @@ pub struct Site {
 
 pub enum Place {
     Server(Server),
-    Http2(Good, Arc<Mutex<Vec<Seen>>>),
+    Http2 {
+        _server: Good,
+        seen: Arc<Mutex<Vec<Seen>>>,
+    },
     Mock(Mock, VirtualClock),
     /// A port that nobody listens on, held so that nobody else gets it.
     Nowhere {
@@ -90,7 +93,7 @@ impl Site {
     pub fn requests(&self) -> Vec<Seen> {
         match &self.place {
             Place::Server(server) => server.requests(),
-            Place::Http2(_, seen) => seen.lock().unwrap().clone(),
+            Place::Http2 { seen, .. } => seen.lock().unwrap().clone(),
             Place::Mock(mock, _) => mock.requests().iter().map(mocked::seen).collect(),
             Place::Nowhere { .. } => Vec::new(),
         }
@@ -99,7 +102,7 @@ impl Site {
     pub fn connections(&self) -> Option<usize> {
         match &self.place {
             Place::Server(server) => Some(server.connections()),
-            Place::Mock(..) | Place::Http2(..) => None,
+            Place::Mock(..) | Place::Http2 { .. } => None,
             Place::Nowhere { .. } => Some(0),
         }
     }
@@ -108,7 +111,7 @@ impl Site {
     pub fn wait_requests(&self, count: usize) {
         match &self.place {
             Place::Server(server) => drop(server.wait_requests(count, SOON)),
-            Place::Http2(_, seen) => drop(soon(|| seen.lock().unwrap().len() >= count)),
+            Place::Http2 { seen, .. } => drop(soon(|| seen.lock().unwrap().len() >= count)),
             Place::Mock(..) | Place::Nowhere { .. } => {}
         }
     }
