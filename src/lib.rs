@@ -105,7 +105,8 @@
 //! - No secret is part of a text: `Debug` and `Display` of every type leave it out.
 //! - No log is written by duocall, but by the feature `tracing`. ureq writes to the facade `log`, at the level *trace* every byte it
 //!   sends; queries and credentials are therefore kept from it and put in by our connection. (On an agent
-//!   of your own, [`blocking::Client::with_agent`], they are not.)
+//!   of your own, [`blocking::Client::with_agent`], they are not.) h2 tells a subscriber of `tracing` about
+//!   frames, without headers and bodies, but with what a server says when it closes a connection.
 //! - No unsafe code: `#![forbid(unsafe_code)]`. No build script.
 
 #![forbid(unsafe_code)]
