@@ -10,9 +10,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
+use duocall::nonblocking::Client;
+use duocall::{Api, ApiBuilder, Error, Http2, Request, Response, Retry, Timeouts};
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use tokio::sync::Notify;
 
 type Handling = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -69,13 +71,13 @@ impl Incoming {
         all
     }
 
-    pub fn head(&mut self, response: Response<()>) -> SendStream<Bytes> {
+    pub fn head(&mut self, response: http::Response<()>) -> SendStream<Bytes> {
         self.respond.send_response(response, false).expect("the first response")
     }
 
     /// A response with this body, as fast as the client takes it.
     pub async fn answer(mut self, status: u16, body: impl Into<Bytes>) {
-        let response = Response::builder().status(status).body(()).unwrap();
+        let response = http::Response::builder().status(status).body(()).unwrap();
         // Whoever has reset the stream misses nothing.
         if let Ok(mut stream) = self.respond.send_response(response, false) {
             let _ = send(&mut stream, body.into(), true).await;
@@ -385,4 +387,45 @@ pub fn trailers() -> HeaderMap {
     let mut map = HeaderMap::new();
     map.insert("x-trailer", "late".parse().unwrap());
     map
+}
+
+/// An API that insists on it, and tries once.
+pub fn prior(url: &str) -> ApiBuilder {
+    Api::builder(url).http2(Http2::prior_knowledge()).concurrency(300).retry(Retry::none())
+}
+
+pub fn client(url: &str) -> Client {
+    Client::new(prior(url).build().unwrap())
+}
+
+/// With limits short enough to wait for.
+pub fn hasty(url: &str) -> ApiBuilder {
+    let timeouts = Timeouts::default().connect(Duration::from_millis(400));
+    prior(url).timeouts(timeouts.head(Duration::from_millis(200)).idle(Duration::from_millis(200)))
+}
+
+/// What each request met, and `~` where its connection had served before.
+pub fn trace(response: &Result<Response, Error>) -> String {
+    let attempts = match response {
+        Ok(response) => response.attempts(),
+        Err(error) => error.attempts(),
+    };
+    let shown = attempts.iter().map(|attempt| {
+        let met = match (attempt.status(), attempt.error()) {
+            (Some(status), _) => status.as_u16().to_string(),
+            (None, error) => format!("{:?}", error.unwrap()),
+        };
+        let reused = if attempt.reused() { "~" } else { "" };
+        format!("{:?} {met}{reused}", attempt.cause())
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// Answers with the path of the request, and its body.
+pub fn echo() -> Good {
+    Good::new(|mut incoming| async move {
+        let body = incoming.read().await;
+        let text = [incoming.path().as_bytes(), &body].concat();
+        incoming.answer(200, text).await;
+    })
 }

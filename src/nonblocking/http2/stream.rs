@@ -111,7 +111,7 @@ impl Call {
         let sent = sender.send_request(Request::from_parts(parts, ()), bodiless);
         let (response, stream) =
             sent.map_err(|error| place.failure(&error, exchange.phase()).sent(Sent::No))?;
-        let upload = (!bodiless).then(|| Upload { stream, body, piece: Bytes::new() });
+        let upload = (!bodiless).then(|| Upload { stream, body, piece: Bytes::new(), moved: 0 });
         Ok(Call { place, response, upload, sender, opened: false, written })
     }
 
@@ -128,9 +128,12 @@ impl Call {
             exchange.wrote(1);
         }
         if answer.is_pending() && self.opened {
+            let before = self.upload.as_ref().map(|upload| upload.moved);
             let sent = poll_upload(&mut self.upload, cx)?.is_ready();
-            if sent && exchange.phase() == Phase::Send {
-                exchange.enter(Phase::Head);
+            let moved = self.upload.as_ref().map(|upload| upload.moved) != before;
+            if exchange.phase() == Phase::Send && (sent || moved) {
+                // The limit is on a pause, not on the whole of it.
+                exchange.enter(if sent { Phase::Head } else { Phase::Send });
             }
         }
         let head = ready!(answer).map_err(|error| self.place.failure(&error, exchange.phase()))?;
@@ -156,6 +159,8 @@ struct Upload {
     body: Outgoing,
     /// Read, and not yet sent.
     piece: Bytes,
+    /// How often some of it went to h2.
+    moved: u64,
 }
 
 impl Upload {
@@ -184,6 +189,7 @@ impl Upload {
             let Some(Ok(room)) = room else { return Poll::Ready(Ok(())) };
             let part = self.piece.split_to(room.min(self.piece.len()));
             let last = self.piece.is_empty() && self.body.is_end_stream();
+            self.moved += 1;
             if self.stream.send_data(part, last).is_err() || last {
                 return Poll::Ready(Ok(()));
             }
