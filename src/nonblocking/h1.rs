@@ -76,22 +76,28 @@ impl Connection {
         Ok(Box::new(Connection { sender, driver, link, origin, host }))
     }
 
-    /// Sends a request; `idle` gets the connection when the response is complete.
-    pub(super) async fn run(
-        mut self: Box<Connection>,
+    /// Sends a request. No `async fn`: that would hold the request twice.
+    pub(super) fn send(
+        &mut self,
         request: Request<Body>,
         proxy: Option<&Proxy>,
         exchange: &Arc<Exchange>,
-        idle: &Arc<Idle>,
-    ) -> Result<Response<Reader>, Failure> {
+    ) -> impl Future<Output = Result<Response<HyperBody>, Failure>> {
         self.link.serve(Some(exchange));
         exchange.enter(Phase::Send);
         let request = to_hyper(request, self.host.clone(), proxy);
-        let head = self.request(request, exchange).await?;
-        let (parts, body) = head.into_parts();
+        self.request(request, exchange)
+    }
+
+    /// The response with its body to come; `idle` gets the connection when it is complete.
+    pub(super) fn response(
+        self: Box<Connection>,
+        head: Response<HyperBody>,
+        exchange: &Arc<Exchange>,
+        idle: &Arc<Idle>,
+    ) -> Response<Reader> {
         let (idle, exchange) = (idle.clone(), exchange.clone());
-        let incoming = Incoming { connection: Some(self), body, idle, exchange };
-        Ok(Response::from_parts(parts, Reader::own(incoming)))
+        head.map(|body| Reader::own(Incoming { connection: Some(self), body, idle, exchange }))
     }
 
     /// Whether it can take another request: open, and without a stray byte.

@@ -8,9 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 
+use super::h1;
 use super::reader::Reader;
-use super::socket::Link;
-use super::wire::Wire;
 use crate::api::Api;
 use crate::body::Body;
 use crate::transport::{Exchange, Failure};
@@ -29,7 +28,7 @@ impl Hub {
 
 pub(super) enum Line {
     Shared(Shared),
-    Single(Option<(Wire, Arc<Link>)>),
+    Single(Option<Box<h1::Connection>>),
 }
 
 pub(super) struct Shared(Infallible);

@@ -9,9 +9,8 @@ use super::h1::Connection;
 use super::http2::{Hub, Line};
 use super::idle::Idle;
 use super::reader::Reader;
-use super::socket::{Link, Reactor};
+use super::socket::Reactor;
 use super::transport::Transport;
-use super::wire::Wire;
 use crate::api::Api;
 use crate::body::Body;
 use crate::proxy;
@@ -37,8 +36,11 @@ impl Own {
         let mut fresh = None;
         if let Some(hub) = &self.hub {
             match hub.line(request.uri(), exchange).await? {
-                Line::Shared(connection) => return connection.run(request, exchange).await,
-                Line::Single(wire) => fresh = wire,
+                Line::Shared(connection) => {
+                    // On the heap, for the future of every call would hold it.
+                    return Box::pin(connection.run(request, exchange)).await;
+                }
+                Line::Single(connection) => fresh = connection,
             }
         }
         let proxy = self.means.forwarder(request.uri())?;
@@ -48,26 +50,18 @@ impl Own {
             None => self.idle.take(request.uri(), careful, self.means.reactor),
         };
         exchange.set_reused(reused.is_some());
-        let connection = match reused {
+        let mut connection = match reused.or(fresh) {
             Some(connection) => connection,
             // Boxed: it is large, and rare.
-            None => Box::pin(self.open(fresh, request.uri(), exchange)).await?,
+            None => Box::pin(self.open(request.uri(), exchange)).await?,
         };
-        let response = connection.run(request, proxy, exchange, &self.idle).await?;
-        proxy::judge(proxy, response.status())?;
-        Ok(response)
+        let head = connection.send(request, proxy, exchange).await?;
+        proxy::judge(proxy, head.status())?;
+        Ok(connection.response(head, exchange, &self.idle))
     }
 
-    async fn open(
-        &self,
-        fresh: Option<(Wire, Arc<Link>)>,
-        uri: &Uri,
-        exchange: &Exchange,
-    ) -> Result<Box<Connection>, Failure> {
-        let wire = match fresh {
-            Some(wire) => wire,
-            None => self.means.connect(uri, exchange).await?,
-        };
+    async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+        let wire = self.means.connect(uri, exchange).await?;
         Connection::new(wire, uri, exchange).await
     }
 }

@@ -13,9 +13,9 @@ use http::Uri;
 use smol::channel::{self, Receiver, Sender};
 
 use super::connect::Means;
+use super::h1;
 use super::idle::Origin;
-use super::socket::{ASYNC_IO, Link};
-use super::wire::Wire;
+use super::socket::ASYNC_IO;
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::http2::Http2;
@@ -58,7 +58,7 @@ pub(super) enum Line {
     /// A connection that others use as well.
     Shared(Shared),
     /// One for itself, speaking HTTP/1.1; this one, if it is there already.
-    Single(Option<(Wire, Arc<Link>)>),
+    Single(Option<Box<h1::Connection>>),
 }
 
 impl Hub {
@@ -153,7 +153,8 @@ impl Hub {
         if self.prior || wire.agreed_on_http2() {
             return Ok(Line::Shared(Connection::open(wire, &self.terms, exchange).await?));
         }
-        Ok(Line::Single(Some((wire, link))))
+        let single = h1::Connection::new((wire, link), uri, exchange).await?;
+        Ok(Line::Single(Some(single)))
     }
 }
 
