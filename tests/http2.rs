@@ -63,6 +63,26 @@ fn two_hundred_calls_share_one_connection_under_every_executor() {
     }
 }
 
+/// Its sockets for HTTP/2 are async-io's: no runtime has to run for them, or to do I/O.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_client_on_tokio_shares_its_connection_among_runtimes_and_outlives_them() {
+    let server = echo();
+    let client = Client::with_tokio(prior(&server.url()).build().unwrap());
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    first.block_on(many(&client, 20));
+    // The first stands still, and then is gone.
+    second.block_on(many(&client, 20));
+    drop((first, second));
+    runtime().block_on(many(&client, 20));
+    block_on(many(&client, 20));
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    let spawned = client.clone();
+    threads.block_on(threads.spawn(async move { many(&spawned, 20).await })).unwrap();
+    assert_eq!(server.connections(), 1);
+}
+
 #[test]
 fn a_connection_is_used_again_and_closed_with_its_client() {
     let server = echo();

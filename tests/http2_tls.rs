@@ -99,6 +99,27 @@ fn where_the_server_knows_only_http1_that_is_spoken() {
     }
 }
 
+/// The socket that asked is async-io's and serves once; those after it are the runtime's.
+#[cfg(feature = "tokio")]
+#[test]
+fn where_the_server_knows_only_http1_a_client_on_tokio_goes_on_there() {
+    let server = Server::new(|_| ok("hello"));
+    let place = Place::new(server.addr(), &["http/1.1"], |_| {});
+    let client = Client::with_tokio(place.api().build().unwrap());
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let thrice = || async {
+        let mut reused = Vec::new();
+        for _ in 0..3 {
+            let response = client.send(Request::get("x")).await.unwrap();
+            reused.push(response.attempts()[0].reused());
+            assert_eq!(text(response), "hello");
+        }
+        reused
+    };
+    assert_eq!(runtime().block_on(thrice()), [false, false, true]);
+    assert_eq!(runtime().block_on(thrice()), [false, true, true]);
+}
+
 #[test]
 fn who_speaks_http1_only_says_so_or_does() {
     let server = Server::new(|_| ok("hello"));

@@ -89,7 +89,8 @@ impl Client {
     /// hears of an answer, where otherwise async-io's thread has to wake it. The runtime
     /// must do I/O (`enable_io`, as `#[tokio::main]` does) and be running while a call
     /// waits; connections serve the runtime they were made in. Outside of tokio, sockets
-    /// are async-io's, as timers always are.
+    /// are async-io's, as timers always are. So are connections of HTTP/2, which all runtimes
+    /// share, and the one by which a server is asked for it.
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn with_tokio(api: Api) -> Client {
