@@ -13,13 +13,15 @@ use crate::engine::budget::Budget;
 use crate::engine::cookies::Jar;
 use crate::engine::credentials::Credentials;
 use crate::engine::gate::{Gate, Gates, LocalGate};
-use crate::error::{Error, Mistake};
+use crate::error::{Error, Mistake, Sent};
+use crate::http2::Http2;
 use crate::policy::{Rate, Retry, Timeouts};
 use crate::proxy::{Proxies, Proxy};
 use crate::request::{Fields, checked_header};
 use crate::resolve::{Names, Resolve};
 use crate::response::Response;
 use crate::tls::Tls;
+use crate::transport::Failure;
 use crate::url::Url;
 
 type Reject = Arc<dyn Fn(&Response) -> Option<String> + Send + Sync>;
@@ -78,6 +80,7 @@ struct Settings {
     expect_above: u64,
     keys: bool,
     tls: Tls,
+    http2: Option<Http2>,
     names: Names,
     proxies: Proxies,
     clock: Clock,
@@ -113,6 +116,7 @@ impl Api {
                 expect_above: 1 << 20,
                 keys: false,
                 tls: Tls::default(),
+                http2: None,
                 names: Names::default(),
                 proxies: Proxies::default(),
                 clock: Clock::default(),
@@ -170,6 +174,20 @@ impl Api {
 
     pub(crate) fn tls(&self) -> &Tls {
         &self.0.settings.tls
+    }
+
+    pub(crate) fn http2(&self) -> Option<&Http2> {
+        self.0.settings.http2.as_ref()
+    }
+
+    /// Whether a transport will do that speaks HTTP/1.1 only.
+    pub(crate) fn takes_http1(&self) -> Result<(), Failure> {
+        if self.http2().is_some_and(Http2::is_prior) {
+            let what = "HTTP/2 by prior knowledge needs the async client's own transport";
+            let failure = Failure::new(crate::error::ErrorKind::Request, what);
+            return Err(failure.sent(Sent::No).lasting());
+        }
+        Ok(())
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -247,6 +265,7 @@ impl fmt::Debug for Api {
             .field("gate", &self.0.gates)
             .field("max_body", &settings.max_body)
             .field("tls", &settings.tls)
+            .field("http2", &settings.http2)
             .field("proxies", &settings.proxies)
             .finish_non_exhaustive()
     }
@@ -366,6 +385,14 @@ impl ApiBuilder {
         self
     }
 
+    /// Asks for HTTP/2, or insists on it: see [`Http2`]. Defaults to HTTP/1.1.
+    #[cfg(feature = "http2")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http2")))]
+    pub fn http2(mut self, http2: Http2) -> Self {
+        self.settings.http2 = Some(http2);
+        self
+    }
+
     /// Keeps the cookies that responses set, redirects' too, and sends them where they belong
     /// (RFC 6265): to the host that set them or, where it says so, those below; never to a public
     /// suffix as a whole. They are shared by all clones of the API, and gone with the last. A
@@ -435,6 +462,7 @@ impl ApiBuilder {
         self.settings.timeouts.check()?;
         self.settings.tls.check()?;
         self.settings.proxies.check()?;
+        self.settings.http2.as_ref().map_or(Ok(()), Http2::check)?;
         if let Some(rate) = &self.rate {
             rate.check()?;
         }

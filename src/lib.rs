@@ -38,6 +38,7 @@
 //! |---|---|---|
 //! | `blocking` | yes | [`blocking::Client`], on ureq |
 //! | `async` | | [`nonblocking::Client`]: hyper's HTTP/1.1 over async-io sockets, on any executor |
+//! | `http2` | | `ApiBuilder::http2`: HTTP/2 for the async client, many calls on one connection; implies `async` |
 //! | `pool` | | [`pool::Client`]: worker threads over `blocking`; implies it |
 //! | `tls` | yes | https, by rustls with ring and the roots of the Mozilla programme |
 //! | `platform-verifier` | | `Tls::platform_verifier`: trust whom the operating system trusts; implies `tls` |
@@ -81,7 +82,7 @@
 //! | pool | `duocall-worker` | makes the calls. Started when there is work and nobody free, up to the number set; joined when the last clone of the client is dropped. |
 //! | async | `async-io` | one for all of the process, started by the crate async-io at the first socket or timer. It waits for events where no executor does. It is never stopped. |
 //! | async | `blocking-1`, … | those of the crate `blocking`: each run of a refresh hook and each [`Body::reader`] takes one, for they may block. They end when they have been idle for a while. |
-//! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch, or the first pages with a [`prefetch`](Paging::prefetch) or a [`total`](Paging::total): their calls run there, so that they go on while the consumer is busy. It is never stopped. |
+//! | async | `smol-1` | one for all of the process, started by the first [`stream`](Batch::stream) of an async batch, or the first pages with a [`prefetch`](Paging::prefetch) or a [`total`](Paging::total), or the first connection of HTTP/2: calls and connections run there, so that they go on while the consumer is busy. It is never stopped. |
 //! | `redis` | `duocall-redis` | one for each [`redis::RedisGate`], from its first call on. It asks Redis for admissions and renews the leases; joined when the gate is dropped. |
 //! | `redis` | `duocall-redis-listen` | one for each [`redis::RedisGate`]. It hears at once when another worker closes the gate; ends within two seconds of the gate. |
 //!
@@ -99,11 +100,13 @@
 //! - No global state decides anything: two `Api` values share no connection, gate, credential or
 //!   budget. What is static is the TLS configuration of those who change nothing about it, and the
 //!   queue of the `duocall-resolve` threads.
-//! - No connection is used again after a response that was not proven complete.
+//! - No connection is used again after a response that was not proven complete; over HTTP/2, where each
+//!   response has a stream of its own, no stream.
 //! - No secret is part of a text: `Debug` and `Display` of every type leave it out.
 //! - No log is written by duocall, but by the feature `tracing`. ureq writes to the facade `log`, at the level *trace* every byte it
 //!   sends; queries and credentials are therefore kept from it and put in by our connection. (On an agent
-//!   of your own, [`blocking::Client::with_agent`], they are not.)
+//!   of your own, [`blocking::Client::with_agent`], they are not.) h2 tells a subscriber of `tracing` about
+//!   frames, without headers and bodies, but with what a server says when it closes a connection.
 //! - No unsafe code: `#![forbid(unsafe_code)]`. No build script.
 
 #![forbid(unsafe_code)]
@@ -116,6 +119,7 @@
     not(all(
         feature = "async",
         feature = "gzip",
+        feature = "http2",
         feature = "mock",
         feature = "pool",
         feature = "redis",
@@ -137,6 +141,11 @@ pub mod endpoint;
 mod engine;
 mod error;
 mod group;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "http2_none.rs"]
+mod http2;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod landing;
 #[cfg(feature = "mock")]
@@ -178,6 +187,9 @@ pub use endpoint::{Endpoint, Json};
 pub use engine::gate::{Ask, Gate, Permit};
 pub use error::{Error, ErrorKind, Phase, Sent};
 pub use group::ErrorGroup;
+#[cfg(feature = "http2")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http2")))]
+pub use http2::Http2;
 pub use multipart::Multipart;
 pub use paging::Paging;
 pub use policy::{Rate, Retry, Timeouts};

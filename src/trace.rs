@@ -14,7 +14,8 @@ pub enum Cause {
     First,
     /// The one before failed in a way worth another try.
     Retry,
-    /// A reused connection had died before a byte of the response; sent again at no charge.
+    /// A reused connection had died before a byte of the response, or the server
+    /// said that it had not processed the request; sent again at no charge.
     Resend,
     /// The server pointed elsewhere.
     Redirect,

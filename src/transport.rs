@@ -62,6 +62,7 @@ pub struct Failure {
     pub(crate) detail: Cow<'static, str>,
     pub(crate) sent: Option<Sent>,
     pub(crate) lasting: bool,
+    pub(crate) unprocessed: bool,
     pub(crate) tls: Option<TlsFault>,
     pub(crate) source: Option<BoxError>,
 }
@@ -70,7 +71,15 @@ impl Failure {
     /// A failure of that kind; `detail` is a few words without secrets.
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Failure {
         let detail = detail.into();
-        Failure { kind, detail, sent: None, lasting: false, tls: None, source: None }
+        Failure {
+            kind,
+            detail,
+            sent: None,
+            lasting: false,
+            unprocessed: false,
+            tls: None,
+            source: None,
+        }
     }
 
     /// A failure of TLS, which another attempt would meet again.
@@ -100,6 +109,22 @@ impl Failure {
     pub fn lasting(mut self) -> Failure {
         self.lasting = true;
         self
+    }
+
+    /// Says that the server has promised not to have acted on the request (as HTTP/2 can: RFC 9113
+    /// section 8.7). It is sent once more at no charge, whatever its method; the transport must not
+    /// use the same connection for it.
+    #[must_use]
+    pub fn unprocessed(mut self) -> Failure {
+        self.unprocessed = true;
+        self.sent(Sent::No)
+    }
+
+    /// The same, for another call that met it. Of the cause only the words go along.
+    #[cfg(feature = "http2")]
+    pub(crate) fn again(&self) -> Failure {
+        let source = self.source.as_ref().map(|source| source.to_string().into());
+        Failure { source, detail: self.detail.clone(), ..*self }
     }
 
     /// An I/O error in the light of the phase it happened in.

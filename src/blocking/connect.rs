@@ -18,7 +18,7 @@ use super::socket::{Connection, Socket, exchange, other};
 use super::wire::Wire;
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
-use crate::proxy::{Move, Proxies, Tunnel};
+use crate::proxy::{AT_ONCE, Move, Proxies, Tunnel};
 use crate::resolve::{Found, Names};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
@@ -106,12 +106,12 @@ impl Connect {
 /// Has the proxy connect this socket to the server.
 fn go_through(mut tunnel: Tunnel, socket: &mut Socket) -> Result<(), Failure> {
     let failed = |error| Failure::from_io(error, Phase::Connect);
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; AT_ONCE];
     loop {
         match tunnel.next() {
             Move::Write(bytes) => socket.write_all(&bytes).map_err(failed)?,
-            Move::Read => {
-                let read = socket.read(&mut buffer).map_err(failed)?;
+            Move::Read(most) => {
+                let read = socket.read(&mut buffer[..most]).map_err(failed)?;
                 tunnel.fed(&buffer[..read])?;
             }
             Move::Through => return Ok(()),

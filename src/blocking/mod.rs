@@ -69,7 +69,8 @@ impl Client {
     /// (whether a connection was reused, how far a request came) is not in the trace.
     /// Nor can a cancellation reach its sockets: a call ends when their wait does.
     pub fn with_agent(api: Api, agent: ureq::Agent) -> Client {
-        Client::with_transport(api, Ureq::on_agent(agent))
+        let transport = Ureq::on_agent(&api, agent);
+        Client::with_transport(api, transport)
     }
 
     /// A client on a transport of your own.

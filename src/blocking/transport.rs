@@ -96,6 +96,7 @@ pub(super) struct Ureq {
     /// limits of time have to do.
     foreign: bool,
     proxies: Proxies,
+    api: Api,
 }
 
 impl Ureq {
@@ -111,11 +112,11 @@ impl Ureq {
             .output_buffer_size(16 << 10)
             .build();
         let agent = Agent::with_parts(config, Connect::new(api), Later);
-        Ureq { agent, foreign: false, proxies: api.proxies().clone() }
+        Ureq { agent, foreign: false, proxies: api.proxies().clone(), api: api.clone() }
     }
 
-    pub(super) fn on_agent(agent: Agent) -> Ureq {
-        Ureq { agent, foreign: true, proxies: Proxies::None }
+    pub(super) fn on_agent(api: &Api, agent: Agent) -> Ureq {
+        Ureq { agent, foreign: true, proxies: Proxies::None, api: api.clone() }
     }
 
     fn run<B: AsSendBody + 'static>(
@@ -144,6 +145,7 @@ impl Transport for Ureq {
         request: Request<Body>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
+        self.api.takes_http1()?;
         exchange.remaining()?;
         let (mut parts, body) = request.into_parts();
         let proxy = self.proxies.choose(&parts.uri)?;

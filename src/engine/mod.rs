@@ -354,7 +354,7 @@ impl Call {
         let died = matches!(failure.kind, ErrorKind::Closed | ErrorKind::Truncated);
         let stale = died && exchange.reused() && exchange.untouched();
         let harmless = self.request.is_idempotent() || failure.sent == Some(Sent::No);
-        if stale && harmless && !self.resent && !self.spent() {
+        if (stale && harmless || failure.unprocessed) && !self.resent && !self.spent() {
             self.resent = true;
             self.cause = Cause::Resend;
             return self.send(now);

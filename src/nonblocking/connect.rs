@@ -16,7 +16,7 @@ use super::socket::{Link, Reactor, Socket};
 use super::wire::{Layer, Wire};
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
-use crate::proxy::{Move, Proxies, Proxy, Tunnel};
+use crate::proxy::{AT_ONCE, Move, Proxies, Proxy, Tunnel};
 use crate::resolve::{Found, Names};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
@@ -31,8 +31,12 @@ pub(super) struct Means {
 
 impl Means {
     pub(super) fn new(api: &Api, reactor: Reactor) -> Means {
-        let (tls, names) = (api.tls().clone(), api.names().clone());
-        Means { tls, names, proxies: api.proxies().clone(), reactor }
+        Means::offering(api.tls().clone(), api, reactor)
+    }
+
+    /// With settings of TLS that offer something else.
+    pub(super) fn offering(tls: Tls, api: &Api, reactor: Reactor) -> Means {
+        Means { tls, names: api.names().clone(), proxies: api.proxies().clone(), reactor }
     }
 
     pub(super) async fn connect(
@@ -88,12 +92,12 @@ impl Means {
 async fn go_through(mut tunnel: Tunnel, socket: &mut Socket) -> Result<(), Failure> {
     let failed = |error| Failure::from_io(error, Phase::Connect);
     // On the heap, for the future of every call would hold it.
-    let mut buffer = vec![0; 1024];
+    let mut buffer = vec![0; AT_ONCE];
     loop {
         match tunnel.next() {
             Move::Write(bytes) => socket.write_all(&bytes).await.map_err(failed)?,
-            Move::Read => {
-                let read = socket.read(&mut buffer).await.map_err(failed)?;
+            Move::Read(most) => {
+                let read = socket.read(&mut buffer[..most]).await.map_err(failed)?;
                 tunnel.fed(&buffer[..read])?;
             }
             Move::Through => return Ok(()),

@@ -6,88 +6,25 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{EXPECT, HOST};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
-use smol::io::AsyncRead;
 
-use super::connect::Means;
 use super::idle::{Idle, Origin};
+use super::outgoing::Outgoing;
 use super::reader::Reader;
-use super::socket::{Link, Reactor};
-use super::transport::Transport;
+use super::socket::Link;
 use super::wire::Wire;
-use crate::api::Api;
-use crate::body::{Body, PIECE};
+use crate::body::Body;
 use crate::error::{ErrorKind, Phase};
-use crate::proxy::{self, Proxy};
+use crate::proxy::Proxy;
 use crate::transport::{Exchange, Failure, MAX_HEAD};
-
-pub(crate) struct Http1 {
-    means: Means,
-    idle: Arc<Idle>,
-}
-
-impl Http1 {
-    pub(super) fn new(api: &Api, reactor: Reactor) -> Http1 {
-        let idle = Arc::new(Idle::new(api.concurrency()));
-        Http1 { means: Means::new(api, reactor), idle }
-    }
-
-    pub(super) async fn run(
-        &self,
-        request: Request<Body>,
-        exchange: &Arc<Exchange>,
-    ) -> Result<Response<Reader>, Failure> {
-        let proxy = self.means.forwarder(request.uri())?;
-        let reused = self.idle.take(request.uri(), self.means.reactor);
-        exchange.set_reused(reused.is_some());
-        let mut connection = match reused {
-            Some(connection) => connection,
-            // Boxed: it is large, and rare.
-            None => Box::pin(self.open(request.uri(), exchange)).await?,
-        };
-        connection.link.serve(Some(exchange));
-        exchange.enter(Phase::Send);
-        let request = to_hyper(request, connection.host.clone(), proxy);
-        let head = connection.request(request, exchange).await?;
-        // Who answers before it has the whole request wants no more of it (RFC 9112 section 9.5).
-        let early = connection.link.is_early();
-        let (parts, body) = head.into_parts();
-        proxy::judge(proxy, parts.status)?;
-        let (idle, exchange) = (self.idle.clone(), exchange.clone());
-        let incoming = Incoming { connection: Some(connection), body, idle, exchange, early };
-        Ok(Response::from_parts(parts, Reader::own(incoming)))
-    }
-
-    async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
-        let (wire, link) = self.means.connect(uri, exchange).await?;
-        // Told of a number of fields, even of its own, it would allocate for each head.
-        let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
-        let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
-        let authority = uri.authority().map(|authority| authority.as_str());
-        let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
-        let host = host.expect("the engine's URLs have a good host");
-        let origin = Origin::of(uri);
-        Ok(Box::new(Connection { sender, driver, link, origin, host }))
-    }
-}
-
-impl Transport for Http1 {
-    async fn send(
-        &self,
-        request: Request<Body>,
-        exchange: Arc<Exchange>,
-    ) -> Result<Response<Reader>, Failure> {
-        self.run(request, &exchange).await
-    }
-}
 
 /// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
 fn to_hyper(request: Request<Body>, host: HeaderValue, proxy: Option<&Proxy>) -> Request<Outgoing> {
@@ -124,6 +61,48 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    pub(super) async fn new(
+        (wire, link): (Wire, Arc<Link>),
+        uri: &Uri,
+        exchange: &Exchange,
+    ) -> Result<Box<Connection>, Failure> {
+        // Told of a number of fields, even of its own, it would allocate for each head.
+        let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
+        let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
+        let authority = uri.authority().map(|authority| authority.as_str());
+        let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
+        let host = host.expect("the engine's URLs have a good host");
+        let origin = Origin::of(uri);
+        Ok(Box::new(Connection { sender, driver, link, origin, host }))
+    }
+
+    /// Sends a request. No `async fn`: that would hold the request twice.
+    pub(super) fn send(
+        &mut self,
+        request: Request<Body>,
+        proxy: Option<&Proxy>,
+        exchange: &Arc<Exchange>,
+    ) -> impl Future<Output = Result<Response<HyperBody>, Failure>> {
+        self.link.serve(Some(exchange));
+        exchange.enter(Phase::Send);
+        let request = to_hyper(request, self.host.clone(), proxy);
+        self.request(request, exchange)
+    }
+
+    /// The response with its body to come; `idle` gets the connection when it is complete.
+    pub(super) fn response(
+        self: Box<Connection>,
+        head: Response<HyperBody>,
+        exchange: &Arc<Exchange>,
+        idle: &Arc<Idle>,
+    ) -> Response<Reader> {
+        let (idle, exchange) = (idle.clone(), exchange.clone());
+        // Who answers before it has the whole request wants no more of it (RFC 9112 section 9.5).
+        let early = self.link.is_early();
+        let connection = Some(self);
+        head.map(|body| Reader::own(Incoming { connection, body, idle, exchange, early }))
+    }
+
     /// Whether it can take another request: open, and without a stray byte. The
     /// system is asked, also about one just put away: what came in the meantime
     /// would be taken for the answer to the next request.
@@ -139,17 +118,16 @@ impl Connection {
         request: Request<Outgoing>,
         exchange: &Exchange,
     ) -> impl Future<Output = Result<Response<HyperBody>, Failure>> {
-        let Connection { sender, driver, link, .. } = self;
         let load = request.body().0.as_ref();
         let untaken = load.map(|load| load.untaken.clone());
         let mut hold = Hold::new(load.and_then(|load| load.held.clone()), exchange);
-        let mut answer = Box::pin(sender.send_request(request));
+        let mut answer = Box::pin(self.sender.send_request(request));
         let mut closed = false;
         poll_fn(move |cx| {
             hold.look(exchange);
-            let driven = if closed { Poll::Pending } else { Pin::new(&mut *driver).poll(cx) };
+            let driven = if closed { Poll::Pending } else { Pin::new(&mut self.driver).poll(cx) };
             let taken = || untaken.as_ref().is_none_or(|it| !it.load(Relaxed));
-            if exchange.phase() == Phase::Send && taken() && !link.is_full() {
+            if exchange.phase() == Phase::Send && taken() && !self.link.is_full() {
                 exchange.enter(Phase::Head);
             }
             let ended = match driven {
@@ -274,86 +252,6 @@ impl Incoming {
             connection.link.serve(None);
             self.idle.put(connection);
         }
-    }
-}
-
-/// The request's body, if it has one. Small: hyper keeps room for 32 requests with
-/// every connection.
-pub(super) struct Outgoing(Option<Box<Load>>);
-
-/// One piece, or what a reader gives.
-struct Load {
-    data: Option<Bytes>,
-    reader: Option<(Box<dyn AsyncRead + Send + Unpin>, BytesMut)>,
-    left: Option<u64>,
-    /// The server has yet to ask for it. Whoever lets it go polls the connection next.
-    held: Option<Arc<AtomicBool>>,
-    /// hyper has yet to take it all.
-    untaken: Arc<AtomicBool>,
-}
-
-impl Outgoing {
-    fn new(body: Body) -> Outgoing {
-        let left = body.length();
-        let data = body.bytes().filter(|bytes| !bytes.is_empty()).cloned();
-        let mut reader: Option<(Box<dyn AsyncRead + Send + Unpin>, _)> = None;
-        if body.bytes().is_none() {
-            reader = Some((Box::new(body.into_async_reader()), BytesMut::new()));
-        }
-        if data.is_none() && reader.is_none() {
-            return Outgoing(None);
-        }
-        let untaken = Arc::new(AtomicBool::new(true));
-        Outgoing(Some(Box::new(Load { data, reader, left, held: None, untaken })))
-    }
-}
-
-impl http_body::Body for Outgoing {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let Some(this) = &mut self.0 else { return Poll::Ready(None) };
-        if this.held.as_ref().is_some_and(|held| held.load(Relaxed)) {
-            return Poll::Pending;
-        }
-        let piece = match &mut this.reader {
-            None => this.data.take(),
-            Some((reader, buffer)) => {
-                buffer.resize(PIECE, 0);
-                match ready!(Pin::new(reader).poll_read(cx, buffer)) {
-                    Ok(0) => None,
-                    Ok(read) => Some(buffer.split_to(read).freeze()),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
-                }
-            }
-        };
-        if let (Some(left), Some(piece)) = (&mut this.left, &piece) {
-            *left = left.saturating_sub(piece.len() as u64);
-        }
-        if piece.is_none() || this.left == Some(0) {
-            this.untaken.store(false, Relaxed);
-        }
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let ended = |load: &Load| load.left == Some(0) || load.is_taken();
-        self.0.as_deref().is_none_or(ended)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let left = self.0.as_ref().map_or(Some(0), |load| load.left);
-        left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-impl Load {
-    fn is_taken(&self) -> bool {
-        self.data.is_none() && self.reader.is_none()
     }
 }
 

@@ -11,7 +11,7 @@ use super::socket::Reactor;
 use crate::sync::lock;
 
 /// How long one may wait. Many servers give up after 60 s, some after 20.
-const LONGEST: Duration = Duration::from_secs(15);
+pub(super) const LONGEST: Duration = Duration::from_secs(15);
 
 /// Idle connections by origin. All have the TLS configuration and the proxies of
 /// the one API that owns the pool, so those are no part of the key.
@@ -36,7 +36,7 @@ impl Origin {
         Origin(scheme, authority)
     }
 
-    fn is_of(&self, uri: &Uri) -> bool {
+    pub(super) fn is_of(&self, uri: &Uri) -> bool {
         uri.authority() == Some(&self.1) && uri.scheme() == Some(&self.0)
     }
 }

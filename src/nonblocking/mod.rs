@@ -16,7 +16,14 @@ mod batch;
 mod connect;
 mod driver;
 mod h1;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "http2_none.rs"]
+mod http2;
 mod idle;
+mod outgoing;
+mod own;
 mod pages;
 mod reader;
 mod socket;
@@ -50,7 +57,8 @@ pub(crate) use transport::Kind;
 /// Calls an API from a task.
 ///
 /// Clones are cheap and share the connections. The futures are `Send`, need no
-/// runtime, and do their I/O in the task that polls them. (Sockets and timers
+/// runtime, and do their I/O in the task that polls them; a connection of HTTP/2,
+/// which they share, has a task on smol's global executor. (Sockets and timers
 /// are those of async-io, which starts one thread, `async-io`, for all of the
 /// process; names are resolved on threads of our own, and refresh hooks run on
 /// those of the `blocking` crate.)
@@ -81,7 +89,8 @@ impl Client {
     /// hears of an answer, where otherwise async-io's thread has to wake it. The runtime
     /// must do I/O (`enable_io`, as `#[tokio::main]` does) and be running while a call
     /// waits; connections serve the runtime they were made in. Outside of tokio, sockets
-    /// are async-io's, as timers always are.
+    /// are async-io's, as timers always are. So are connections of HTTP/2, which all runtimes
+    /// share, and the one by which a server is asked for it.
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn with_tokio(api: Api) -> Client {
@@ -113,7 +122,8 @@ impl Client {
     #[cfg(feature = "surf")]
     #[cfg_attr(docsrs, doc(cfg(feature = "surf")))]
     pub fn with_surf(api: Api, client: ::surf::Client) -> Client {
-        Client::with_transport(api, crate::surf::Under::new(client))
+        let under = crate::surf::Under::new(&api, client);
+        Client::with_transport(api, under)
     }
 
     fn on(api: Api, transport: Kind) -> Client {
@@ -133,8 +143,8 @@ impl Client {
     /// not [`accept`](Request::accept).
     ///
     /// # Cancel safety
-    /// Dropping the future closes its connection and gives its place at the gate
-    /// up. The request may have reached the server.
+    /// Dropping the future closes its connection (over HTTP/2, resets its stream) and
+    /// gives its place at the gate up. The request may have reached the server.
     pub fn send(
         &self,
         request: Request,
@@ -208,7 +218,7 @@ impl Client {
 
 /// The transport of [`Client::new`], for a transport of your own to wrap.
 pub fn transport(api: &Api) -> impl Transport + use<> {
-    h1::Http1::new(api, socket::ASYNC_IO)
+    own::Own::new(api, socket::ASYNC_IO)
 }
 
 impl fmt::Debug for Client {
@@ -231,6 +241,6 @@ mod tests {
     fn the_future_of_a_call_is_small() {
         let client = Client::new(Api::new("http://api.example.com/").unwrap());
         let size = size_of_val(&client.send(Request::get("x")));
-        assert!(size <= 3400, "{size} bytes");
+        assert!(size <= 3584, "{size} bytes");
     }
 }

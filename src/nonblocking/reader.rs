@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use smol::stream::{self, Stream};
 
-use super::h1;
+use super::{h1, http2};
 
 /// A body on its way in, piece by piece: raw, undecoded.
 pub struct Reader(Source);
 
 enum Source {
     Own(h1::Incoming),
+    Shared(Box<http2::Incoming>),
     Other(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
 
@@ -29,10 +30,16 @@ impl Reader {
         Reader(Source::Own(incoming))
     }
 
+    #[cfg(feature = "http2")]
+    pub(super) fn shared(incoming: http2::Incoming) -> Reader {
+        Reader(Source::Shared(Box::new(incoming)))
+    }
+
     /// The next piece; `None` when the body is complete.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         match &mut self.0 {
             Source::Own(incoming) => incoming.poll_piece(cx),
+            Source::Shared(incoming) => incoming.poll_piece(cx),
             Source::Other(pieces) => pieces.as_mut().poll_next(cx),
         }
     }

@@ -1,4 +1,4 @@
-//! What moves the bytes: our own HTTP/1.1, or a transport of your own.
+//! What moves the bytes: our own transport, or one of yours.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use super::h1::Http1;
+use super::own::Own;
 use super::reader::Reader;
 use super::socket::{ASYNC_IO, Reactor};
 use crate::api::Api;
@@ -78,7 +78,7 @@ impl<T: Transport> Boxed for T {
 
 /// Ours needs no box for its future.
 pub(crate) enum Kind {
-    Own(Http1),
+    Own(Own),
     Other(Box<dyn Boxed>),
 }
 
@@ -88,7 +88,7 @@ impl Kind {
     }
 
     pub(super) fn on(api: &Api, reactor: Reactor) -> Kind {
-        Kind::Own(Http1::new(api, reactor))
+        Kind::Own(Own::new(api, reactor))
     }
 
     pub(super) fn other(transport: impl Transport) -> Kind {
@@ -101,7 +101,7 @@ impl Kind {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         match self {
-            Kind::Own(http1) => http1.run(request, exchange).await,
+            Kind::Own(own) => own.run(request, exchange).await,
             Kind::Other(other) => other.send_boxed(request, exchange.clone()).await,
         }
     }

@@ -26,7 +26,7 @@ pub(super) enum Layer {
     Tls(Box<futures_rustls::client::TlsStream<Socket>>),
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 impl Wire {
@@ -34,7 +34,7 @@ impl Wire {
         Wire { layer, link, chunks: Chunks::none() }
     }
 
-    fn stream(&mut self) -> Pin<&mut dyn Stream> {
+    pub(super) fn stream(&mut self) -> Pin<&mut dyn Stream> {
         match &mut self.layer {
             Layer::Plain(socket) => Pin::new(socket),
             #[cfg(feature = "tls")]
@@ -71,10 +71,29 @@ impl Wire {
         }
     }
 
+    /// A write has failed, which the socket keeps to itself until it is read from.
+    pub(super) fn is_broken(&self) -> bool {
+        self.socket().is_broken()
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.layer, Layer::Plain(_))
+    }
+
+    /// The server has chosen it by ALPN.
+    #[cfg(feature = "http2")]
+    pub(super) fn agreed_on_http2(&self) -> bool {
+        match &self.layer {
+            Layer::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Layer::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     fn written(&self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.link.wrote(&done);
         if let Poll::Ready(Ok(bytes)) = done {
-            if !self.socket().is_broken() {
+            if !self.is_broken() {
                 self.link.exchange().iter().for_each(|exchange| {
                     exchange.wrote(bytes);
                     // The limit is on a pause, not on the whole of it.
@@ -116,7 +135,7 @@ impl Write for Wire {
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self.layer, Layer::Plain(_))
+        self.is_plain()
     }
 
     fn poll_write_vectored(

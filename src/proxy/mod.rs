@@ -16,7 +16,7 @@ use crate::error::{ErrorKind, Mistake, Sent};
 use crate::transport::Failure;
 use choose::Exceptions;
 pub(crate) use choose::Proxies;
-pub(crate) use tunnel::{Move, Tunnel};
+pub(crate) use tunnel::{AT_ONCE, Move, Tunnel};
 
 /// The port of a proxy whose URL has none, as in curl.
 const PORT: u16 = 1080;

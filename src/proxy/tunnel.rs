@@ -5,11 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Kind, Proxy, refused};
 use crate::transport::{Failure, MAX_HEAD};
 
+/// As much as is read at once.
+pub(crate) const AT_ONCE: usize = 1024;
+
 /// What a transport has to do next.
 pub(crate) enum Move {
     Write(Vec<u8>),
-    /// Read some, and give it to [`fed`](Tunnel::fed); nothing at the end.
-    Read,
+    /// Read some, at most so many bytes, and give it to [`fed`](Tunnel::fed); nothing at the end.
+    Read(usize),
     /// The connection leads to the server now.
     Through,
 }
@@ -30,6 +33,30 @@ enum Step {
     Verdict,
     Reply,
     Through,
+}
+
+impl Step {
+    /// How much may be read. A server that speaks first may have done so behind the last answer of
+    /// SOCKS, and what it said is not for us. Behind CONNECT is TLS, where the client begins.
+    fn most(&self, input: &[u8]) -> usize {
+        match (self, reply_length(input)) {
+            (Step::Reply, Some(whole)) => whole - input.len(),
+            (Step::Reply, None) => 5 - input.len().min(4),
+            _ => AT_ONCE,
+        }
+    }
+}
+
+/// Of a reply of SOCKS, once it can be told (RFC 1928 section 6).
+fn reply_length(input: &[u8]) -> Option<usize> {
+    let [_, _, _, kind, first, ..] = *input else { return None };
+    let address = match kind {
+        1 => 4,
+        4 => 16,
+        3 => 1 + usize::from(first),
+        _ => return None,
+    };
+    Some(4 + address + 2)
 }
 
 const VERSION: u8 = 5;
@@ -98,7 +125,7 @@ impl Tunnel {
         match (self.to_write.take(), &self.step) {
             (Some(bytes), _) => Move::Write(bytes),
             (None, Step::Through) => Move::Through,
-            (None, _) => Move::Read,
+            (None, step) => Move::Read(step.most(&self.input)),
         }
     }
 
@@ -177,7 +204,7 @@ impl Tunnel {
 
     /// RFC 1928 section 6.
     fn reply(&mut self) -> Result<Option<usize>, Failure> {
-        let [_, code, _, kind, first, ..] = self.input[..] else { return Ok(None) };
+        let [_, code, _, _, _, ..] = self.input[..] else { return Ok(None) };
         let (words, lasting) = match code {
             0 => ("", false),
             2 => ("the proxy's rules forbid it", true),
@@ -192,13 +219,9 @@ impl Tunnel {
             let failure = refused(words);
             return Err(if lasting { failure.lasting() } else { failure });
         }
-        let length = match kind {
-            1 => 4,
-            4 => 16,
-            3 => 1 + usize::from(first),
-            _ => return Err(refused("the proxy does not speak SOCKS 5").lasting()),
+        let Some(whole) = reply_length(&self.input) else {
+            return Err(refused("the proxy does not speak SOCKS 5").lasting());
         };
-        let whole = 4 + length + 2;
         if self.input.len() < whole {
             return Ok(None);
         }
@@ -224,13 +247,16 @@ mod tests {
     fn play(url: &str, host: &str, says: &[&[u8]]) -> (Vec<Vec<u8>>, Result<(), String>) {
         let proxy = Proxy::new(url);
         let mut tunnel = Tunnel::new(&proxy, host, 443, None).unwrap();
-        let (mut written, mut says) = (Vec::new(), says.iter());
+        let (mut written, mut says) = (Vec::new(), says.to_vec());
+        says.reverse();
         loop {
             match tunnel.next() {
                 Move::Write(bytes) => written.push(bytes),
                 Move::Through => return (written, Ok(())),
-                Move::Read => {
-                    let answer = says.next().copied().unwrap_or_default();
+                Move::Read(most) => {
+                    let answer = says.pop().unwrap_or_default();
+                    let (answer, later) = answer.split_at(answer.len().min(most));
+                    says.extend(Some(later).filter(|later| !later.is_empty()));
                     let ends =
                         if answer.is_empty() { vec![answer] } else { answer.chunks(1).collect() };
                     for byte in ends {
@@ -268,6 +294,9 @@ mod tests {
         let (written, end) = play("socks5h://h", "ab", &[&[5, 0], &reply]);
         assert_eq!(written, [vec![5, 1, 0], vec![5, 1, 0, 3, 2, b'a', b'b', 1, 187]]);
         assert_eq!(end, Ok(()));
+        // What the server says is left where it is.
+        let early = [&reply[..], b"server"].concat();
+        assert_eq!(play("socks5h://h", "ab", &[&[5, 0], &early]).1, Ok(()));
         let named = [5, 0, 0, 3, 2, b'x', b'y', 1, 1];
         let (written, end) = play("socks5h://u:pw@h", "1.2.3.4", &[&[5, 2], &[1, 0], &named]);
         let login = vec![1, 1, b'u', 2, b'p', b'w'];

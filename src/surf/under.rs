@@ -13,6 +13,7 @@ use smol::stream::{self, Stream};
 
 use super::body::Still;
 use super::{RawHead, known};
+use crate::api::Api;
 use crate::body::{Body, PIECE};
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::nonblocking::{Reader, Transport};
@@ -44,11 +45,14 @@ impl Ride {
     }
 }
 
-pub(crate) struct Under(::surf::Client);
+pub(crate) struct Under {
+    api: Api,
+    client: ::surf::Client,
+}
 
 impl Under {
-    pub(crate) fn new(client: ::surf::Client) -> Under {
-        Under(client)
+    pub(crate) fn new(api: &Api, client: ::surf::Client) -> Under {
+        Under { api: api.clone(), client }
     }
 }
 
@@ -58,9 +62,10 @@ impl Transport for Under {
         request: Request<Body>,
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
+        self.api.takes_http1()?;
         let method = request.method().clone();
         let request = converted(request, &exchange)?;
-        let sent = self.0.send(request).await;
+        let sent = self.client.send(request).await;
         let response: SurfResponse = sent.map_err(|error| failure(error, &exchange))?.into();
         if exchange.untouched() {
             // Not our transport: it tells nothing of bytes, but here is a head.

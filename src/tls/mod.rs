@@ -82,8 +82,9 @@ impl Tls {
     }
 
     /// The protocols offered by ALPN (RFC 7301), the one liked best first; none
-    /// leaves the extension out. Whichever the server chooses, HTTP/1.1 is spoken,
-    /// so `h2` is a mistake. Defaults to `http/1.1`.
+    /// leaves the extension out. Whichever of them the server chooses, HTTP/1.1 is
+    /// spoken. So `h2` is a mistake here: the feature `http2` has
+    /// `ApiBuilder::http2`, which offers it first. Defaults to `http/1.1`.
     #[must_use]
     pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Tls {
         self.config.alpn(protocols.into_iter().map(Into::into).collect());
@@ -113,6 +114,11 @@ impl Tls {
 impl Tls {
     pub(crate) fn check(&mut self) -> Result<(), Mistake> {
         self.config.check()
+    }
+
+    /// The same settings, but with HTTP/2 offered: before HTTP/1.1, or `alone`.
+    pub(crate) fn offering_http2(&self, alone: bool) -> Tls {
+        Tls { config: self.config.offering_http2(alone) }
     }
 
     /// What an https URL meets in a build without the feature.

@@ -29,6 +29,7 @@ pub enum TlsVersion {
 }
 
 const HTTP_1_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
 
 #[derive(Clone)]
 pub(super) struct Config {
@@ -110,10 +111,27 @@ impl Config {
         if protocols.iter().any(|name| name.is_empty() || name.len() > 255) {
             self.keep("ALPN protocol", "is not of 1 to 255 bytes");
         }
-        if protocols.iter().any(|name| name == b"h2") {
-            self.keep("ALPN protocol", "is h2, where HTTP/1.1 is spoken");
+        if protocols.iter().any(|name| name == HTTP_2) {
+            self.keep("ALPN protocol", "is h2, which is not asked for here");
         }
         self.alpn = protocols;
+    }
+
+    /// The same, but with HTTP/2 offered: before the others, or `alone`.
+    pub(super) fn offering_http2(&self, alone: bool) -> Config {
+        let mut config = self.clone();
+        if alone {
+            config.alpn.clear();
+        } else if config.alpn.is_empty() {
+            config.alpn.push(HTTP_1_1.to_vec());
+        }
+        config.alpn.insert(0, HTTP_2.to_vec());
+        config.made = self.made.as_ref().map(|made| {
+            let mut made = ClientConfig::clone(made);
+            made.alpn_protocols = config.alpn.clone();
+            Arc::new(made)
+        });
+        config
     }
 
     fn keep(&mut self, field: &'static str, what: &'static str) {

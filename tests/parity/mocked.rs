@@ -53,11 +53,12 @@ pub fn seen(seen: &mock::Seen) -> Seen {
 }
 
 /// What a transport adds to an error about its own doings.
-const DETAILS: [&str; 4] = [
+const DETAILS: [&str; 5] = [
     ": the connection was closed",
     ": connection reset",
     ": connection refused",
     ": as the mock was told",
+    ": the server reset the stream: INTERNAL_ERROR",
 ];
 
 /// A text of the table without what only connections can tell.

@@ -4,6 +4,7 @@
 pub mod backends;
 pub mod canary;
 pub mod door;
+pub mod http2;
 pub mod loopback;
 pub mod mocked;
 pub mod outcome;

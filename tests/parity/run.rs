@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use duocall::{Retry, Timeouts};
+use duocall::{Http2, Retry, Timeouts};
 
 use super::backends::{self, Backend, Manner, Work};
 use super::canary;
@@ -30,14 +30,19 @@ pub fn all(scenarios: Vec<Scenario>) -> ExitCode {
     let without: Vec<Scenario> = scenarios.iter().filter(bytes).cloned().collect();
     let (failed_mock, differing_mock) = on(Ground::Mock, &without);
     let mocked = started.elapsed();
+    let (failed_http2, differing_http2) = on(Ground::Http2, &without);
+    let http2 = started.elapsed();
     let shown = without_secrets(&scenarios);
     drop(std::panic::take_hook());
     let (count, ways) = (scenarios.len(), backends::ALL.len());
     println!("\non loopback in {:.2} s", loopback.as_secs_f64());
     let seconds = (mocked - loopback).as_secs_f64();
     println!("{} of them on the mock in {seconds:.2} s", without.len());
-    let (failed, differing) = (failed + failed_mock + shown, differing + differing_mock);
-    let passed = count + without.len() + 1 - failed;
+    let seconds = (http2 - mocked).as_secs_f64();
+    println!("{} of them over HTTP/2 in {seconds:.2} s", without.len());
+    let failed = failed + failed_mock + failed_http2 + shown;
+    let differing = differing + differing_mock + differing_http2;
+    let passed = count + 2 * without.len() + 1 - failed;
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!(
         "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; \
@@ -63,24 +68,37 @@ fn without_secrets(scenarios: &[Scenario]) -> usize {
     usize::from(!hits.is_empty())
 }
 
+/// The ways that run on this ground.
+fn ways(ground: Ground) -> Vec<&'static Backend> {
+    let runs = |backend: &&Backend| match ground {
+        Ground::Http2 => ["async on smol", "async on tokio, threads"].contains(&backend.name),
+        _ => true,
+    };
+    backends::ALL.iter().filter(runs).collect()
+}
+
 /// Runs the scenarios in every way; how many failed, and the number of differences.
 fn on(ground: Ground, scenarios: &[Scenario]) -> (usize, usize) {
     let jobs: Vec<(&Scenario, &Backend)> = scenarios
         .iter()
-        .flat_map(|scenario| backends::ALL.iter().map(move |backend| (scenario, backend)))
+        .flat_map(|scenario| ways(ground).into_iter().map(move |backend| (scenario, backend)))
         .collect();
     let outcomes = run(&jobs, AT_ONCE, label, |job| one(ground, job.0, job.1));
     let told = match ground {
         Ground::Loopback => str::to_owned,
-        Ground::Mock => plain,
+        Ground::Mock | Ground::Http2 => plain,
     };
     let (mut failed, mut differing) = (0, 0);
-    for (scenario, outcomes) in scenarios.iter().zip(outcomes.chunks(backends::ALL.len())) {
-        let names = backends::ALL.iter().map(|backend| backend.name);
+    for (scenario, outcomes) in scenarios.iter().zip(outcomes.chunks(ways(ground).len())) {
+        let names = ways(ground).into_iter().map(|backend| backend.name);
         let outcomes: Vec<_> = names.zip(outcomes).collect();
         let found = compare(&scenario.expected, &outcomes, told);
         let verdict = if found.is_empty() { "ok" } else { "FAILED" };
-        let place = if ground == Ground::Mock { "mock: " } else { "" };
+        let place = match ground {
+            Ground::Loopback => "",
+            Ground::Mock => "mock: ",
+            Ground::Http2 => "http2: ",
+        };
         println!("test {place}{} ... {verdict}", scenario.name);
         found.iter().for_each(|difference| println!("{difference}"));
         failed += usize::from(!found.is_empty());
@@ -145,6 +163,7 @@ fn one(ground: Ground, scenario: &Scenario, backend: &Backend) -> Outcome {
     let builder = site.api(scenario.base).retry(quick()).timeouts(Timeouts::default());
     let builder = match &site.place {
         Place::Mock(_, clock) => builder.clock(clock),
+        Place::Http2 { .. } => builder.http2(Http2::prior_knowledge()),
         _ => builder,
     };
     let said = match (scenario.setup)(builder, &notes).build() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use duocall::mock::{Mock, VirtualClock};
@@ -12,8 +12,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::door::Door;
 use super::loopback::Servers;
-use super::mocked;
 use super::scenario::{Reply, Routes, Scenario, http};
+use super::{http2, mocked};
+use crate::support::h2::{Good, soon};
 use crate::support::{Seen, Server};
 
 /// How long to wait for what must come.
@@ -22,6 +23,8 @@ const SOON: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
     Loopback,
+    /// A server on loopback that speaks HTTP/2, for the async client.
+    Http2,
     Mock,
 }
 
@@ -36,6 +39,10 @@ pub struct Site {
 
 pub enum Place {
     Server(Servers),
+    Http2 {
+        _server: Good,
+        seen: Arc<Mutex<Vec<Seen>>>,
+    },
     Mock(Mock, VirtualClock),
     /// A port that nobody listens on, held so that nobody else gets it; or nobody accepts on.
     Nowhere {
@@ -57,6 +64,10 @@ impl Site {
         };
         if ground == Ground::Mock {
             return site(mocked::place(scenario), 8);
+        }
+        if ground == Ground::Http2 {
+            let (place, port) = http2::place(scenario);
+            return site(place, port);
         }
         if scenario.refuse || scenario.full {
             let (place, port) = nowhere(scenario.full);
@@ -100,6 +111,7 @@ impl Site {
     pub fn requests(&self) -> Vec<Seen> {
         match &self.place {
             Place::Server(servers) => servers.requests(),
+            Place::Http2 { seen, .. } => seen.lock().unwrap().clone(),
             Place::Mock(mock, _) => mock.requests().iter().map(mocked::seen).collect(),
             Place::Nowhere { .. } => Vec::new(),
         }
@@ -111,18 +123,22 @@ impl Site {
                 let elsewhere = servers.elsewhere.as_ref().map_or(0, Server::connections);
                 Some(servers.first.connections() + elsewhere)
             }
-            Place::Mock(..) => None,
+            Place::Mock(..) | Place::Http2 { .. } => None,
             Place::Nowhere { .. } => Some(0),
         }
     }
 
     /// Waits until the server has seen so many.
     pub fn wait_requests(&self, count: usize) {
-        if let Place::Server(servers) = &self.place {
-            let end = Instant::now() + SOON;
-            while servers.requests().len() < count && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(1));
+        match &self.place {
+            Place::Server(servers) => {
+                let end = Instant::now() + SOON;
+                while servers.requests().len() < count && Instant::now() < end {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
+            Place::Http2 { seen, .. } => drop(soon(|| seen.lock().unwrap().len() >= count)),
+            Place::Mock(..) | Place::Nowhere { .. } => {}
         }
     }
 

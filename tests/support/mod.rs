@@ -1,6 +1,8 @@
 //! What the integration tests share: a scripted server, replies for it, and counters of what a test may leak.
 #![allow(dead_code, unused_imports, unreachable_pub)] // each test binary uses its own part
 
+#[cfg(feature = "http2")]
+pub mod h2;
 pub mod proxy;
 mod raw;
 #[cfg(all(feature = "async", feature = "tls"))]

@@ -75,7 +75,8 @@ fn statuses() -> Vec<Case> {
                     .retry(Retry::none())
             })
             .gives("Timeout(Head): timed out: waiting for the response"),
-        get("status/101").gives("Status: 101 Switching Protocols"),
+        get("status/101")
+            .gives("Protocol: broken response: an interim response in place of the final one"),
         get("status/1000")
             .api("once", |api| api.retry(Retry::none()))
             .gives("Status: 500 Internal Server Error: the server failed"),
