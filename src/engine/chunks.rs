@@ -14,8 +14,9 @@ const LINE: usize = 64;
 /// Watches the bytes of one response.
 pub(crate) struct Chunks {
     state: State,
-    /// The beginning of a line of the head.
-    line: Vec<u8>,
+    /// The beginning of a line of the head, and how much of it there is.
+    line: [u8; LINE],
+    held: usize,
     chunked: bool,
     /// Bytes of extensions and trailers that may still come.
     room: usize,
@@ -50,8 +51,8 @@ enum State {
 impl Chunks {
     /// Before the first byte of a response.
     pub(crate) fn new() -> Chunks {
-        let line = Vec::new();
-        Chunks { state: State::StatusLine, line, chunked: false, room: MAX_HEAD }
+        let (state, line) = (State::StatusLine, [0; LINE]);
+        Chunks { state, line, held: 0, chunked: false, room: MAX_HEAD }
     }
 
     /// Where nothing is to be watched.
@@ -98,9 +99,11 @@ impl Chunks {
     fn head(&mut self, bytes: &[u8]) -> usize {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let part = &bytes[..end.unwrap_or(bytes.len())];
-        self.line.extend_from_slice(&part[..part.len().min(LINE - self.line.len())]);
+        let more = part.len().min(LINE - self.held);
+        self.line[self.held..self.held + more].copy_from_slice(&part[..more]);
+        self.held += more;
         let Some(end) = end else { return bytes.len() };
-        let line = self.line.trim_ascii_end();
+        let line = self.line[..self.held].trim_ascii_end();
         self.state = match self.state {
             State::StatusLine if line.is_empty() => State::StatusLine,
             State::StatusLine => State::Fields { interim: line.get(9) == Some(&b'1') },
@@ -112,7 +115,7 @@ impl Chunks {
                 fields
             }
         };
-        self.line.clear();
+        self.held = 0;
         end + 1
     }
 

@@ -3,6 +3,7 @@
 mod batches;
 mod body;
 mod connect;
+mod front;
 pub mod head;
 mod input;
 mod lives;
@@ -63,6 +64,7 @@ pub fn sections() -> Vec<Section> {
             input::cases(),
         ),
         section("L", "what must not show", &["L1", "L2", "L4"], secrets::cases()),
+        section("N", "what stands in front of the server", &["N3"], front::cases()),
     ]
 }
 
