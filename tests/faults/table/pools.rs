@@ -126,7 +126,9 @@ fn dying() -> Vec<Case> {
                 .fold(case().own(own!(many)), |it, _| it.reply(ok("a")).reply(Close))
                 .loose()
                 .expect("500 of 500", "", ""),
-        ),
+        )
+        // Each of its calls has its own limit.
+        .within(30_000),
     ]
 }
 
