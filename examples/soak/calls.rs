@@ -10,7 +10,7 @@ use futures_lite::{FutureExt, StreamExt};
 
 use crate::tally::Tally;
 
-const WHATS: [&str; 20] = [
+const KINDS: [&str; 20] = [
     "ok", "ok", "ok", "ok", "ok", "ok", "ok", "slow", "moved", "away", "stray", "post", "reset",
     "closed", "stall", "cut", "hang", "garbage", "chunk", "down",
 ];
@@ -29,12 +29,12 @@ impl<'a> One<'a> {
     fn new(tally: &'a Tally) -> One<'a> {
         // Each of these makes the gate narrow for all.
         let busy = fastrand::u8(..) == 0;
-        One::of(tally, if busy { "busy" } else { fastrand::choice(WHATS).expect("some") })
+        One::of(tally, if busy { "busy" } else { fastrand::choice(KINDS).expect("some") })
     }
 
     fn of(tally: &'a Tally, what: &'static str) -> One<'a> {
         let sends = if what == "post" { fastrand::usize(1..100_000) } else { 0 };
-        One { tally, what, id: tally.id(), since: tally.rotation.load(Relaxed), sends }
+        One { tally, what, id: tally.id(), since: tally.rotated.load(Relaxed), sends }
     }
 
     fn request(&self) -> Request {

@@ -57,6 +57,7 @@ fn run(server: &Server, tally: &Arc<Tally>, time: Duration) -> Result<Vec<Gauge>
         let rotation = tally.rotation.load(Relaxed) + 1;
         tally.rotation.store(rotation, Relaxed);
         api.set_auth(Auth::bearer(format!("token-{rotation}")));
+        tally.rotated.store(rotation, Relaxed);
         if told.elapsed() >= EVERY {
             told += EVERY;
             let gauge = Gauge::now();

@@ -22,8 +22,10 @@ pub struct Tally {
     pub over: AtomicBool,
     calls: AtomicU64,
     next: AtomicU64,
-    /// The number in the newest credential.
+    /// The number in the newest credential, counted before it is set.
     pub rotation: AtomicU64,
+    /// The same, counted when it is set.
+    pub rotated: AtomicU64,
     outcomes: Mutex<BTreeMap<String, u64>>,
     wrong: Mutex<Vec<String>>,
 }
