@@ -58,14 +58,7 @@ struct Tally {
 }
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
-    let mut scenarios = table::all();
-    scenarios.retain(|scenario| scenario.name.contains(&filter));
-    if args.iter().any(|arg| arg == "--list") {
-        scenarios.iter().for_each(|scenario| println!("{}: test", scenario.name));
-        return ExitCode::SUCCESS;
-    }
+    let Some(scenarios) = table::asked_for() else { return ExitCode::SUCCESS };
     // A hook that panics is part of some scenarios.
     std::panic::set_hook(Box::new(|_| {}));
     let tally = Tally::default();

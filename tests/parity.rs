@@ -12,13 +12,5 @@ mod table;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
-    let mut scenarios = table::all();
-    scenarios.retain(|scenario| scenario.name.contains(&filter));
-    if args.iter().any(|arg| arg == "--list") {
-        scenarios.iter().for_each(|scenario| println!("{}: test", scenario.name));
-        return ExitCode::SUCCESS;
-    }
-    parity::run::all(scenarios)
+    table::asked_for().map_or(ExitCode::SUCCESS, parity::run::all)
 }

@@ -17,7 +17,20 @@ mod streams;
 
 use crate::parity::scenario::Scenario;
 
-pub fn all() -> Vec<Scenario> {
+/// Those the command line names; `None` where it wants a list, which is printed.
+pub fn asked_for() -> Option<Vec<Scenario>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
+    let mut scenarios = all();
+    scenarios.retain(|scenario| scenario.name.contains(&filter));
+    if args.iter().any(|arg| arg == "--list") {
+        scenarios.iter().for_each(|scenario| println!("{}: test", scenario.name));
+        return None;
+    }
+    Some(scenarios)
+}
+
+fn all() -> Vec<Scenario> {
     [
         requests::rows(),
         bodies::rows(),
