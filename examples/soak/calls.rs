@@ -58,8 +58,13 @@ fn requests(ones: &[One<'_>]) -> Vec<Request> {
     ones.iter().map(One::request).collect()
 }
 
-fn list(id: u64) -> (Request, Paging) {
-    (Request::get(format!("list/{id}")), Paging::next_url("/next", "/items"))
+fn judge(ones: &[One<'_>], results: Vec<Result<Response, Error>>) {
+    ones.iter().zip(results).for_each(|(one, result)| one.judge(result));
+}
+
+fn list(tally: &Tally) -> (u64, Request, Paging) {
+    let id = tally.id();
+    (id, Request::get(format!("list/{id}")), Paging::next_url("/next", "/items"))
 }
 
 /// Nine items, all of them the number asked for.
@@ -85,13 +90,11 @@ pub fn blocking(client: &blocking::Client, tally: &Tally) {
     match fastrand::u8(0..20) {
         0 => {
             let ones = some(tally);
-            let results = client.batch(requests(&ones)).gather();
-            ones.iter().zip(results).for_each(|(one, result)| one.judge(result));
+            judge(&ones, client.batch(requests(&ones)).gather());
         }
         1 => stopped(tally, client.batch(requests(&some(tally))).fail_fast().err().is_some()),
         2 => {
-            let id = tally.id();
-            let (request, paging) = list(id);
+            let (id, request, paging) = list(tally);
             listed(tally, id, client.pages(request, paging).collect());
         }
         3 => {
@@ -120,8 +123,7 @@ pub fn blocking(client: &blocking::Client, tally: &Tally) {
                     stop.cancel();
                 });
                 let ones = some(tally);
-                let results = client.batch(requests(&ones)).cancel(&cancel).gather();
-                ones.iter().zip(results).for_each(|(one, result)| one.judge(result));
+                judge(&ones, client.batch(requests(&ones)).cancel(&cancel).gather());
             });
         }
         5 => {
@@ -144,8 +146,7 @@ pub fn pool(client: &pool::Client, tally: &Tally) {
     match fastrand::u8(0..10) {
         0 => {
             let ones = some(tally);
-            let results = client.batch(requests(&ones)).gather();
-            ones.iter().zip(results).for_each(|(one, result)| one.judge(result));
+            judge(&ones, client.batch(requests(&ones)).gather());
         }
         1 => stopped(tally, client.batch(requests(&some(tally))).fail_fast().err().is_some()),
         2 => {
@@ -157,8 +158,7 @@ pub fn pool(client: &pool::Client, tally: &Tally) {
             tally.count("stream, dropped");
         }
         3 => {
-            let id = tally.id();
-            let (request, paging) = list(id);
+            let (id, request, paging) = list(tally);
             listed(tally, id, client.pages(request, paging.prefetch(2)).collect());
         }
         _ => {
@@ -179,8 +179,7 @@ pub async fn nonblocking(client: &nonblocking::Client, tally: &Arc<Tally>) {
     match fastrand::u8(0..20) {
         0 => {
             let ones = some(tally);
-            let results = client.batch(requests(&ones)).gather().await;
-            ones.iter().zip(results).for_each(|(one, result)| one.judge(result));
+            judge(&ones, client.batch(requests(&ones)).gather().await);
         }
         1 => {
             let batch = client.batch(requests(&some(tally)));
@@ -195,8 +194,7 @@ pub async fn nonblocking(client: &nonblocking::Client, tally: &Arc<Tally>) {
             tally.count("stream, dropped");
         }
         3 => {
-            let id = tally.id();
-            let (request, paging) = list(id);
+            let (id, request, paging) = list(tally);
             listed(tally, id, client.pages(request, paging).collect().await);
         }
         4 => {
