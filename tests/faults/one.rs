@@ -52,7 +52,7 @@ pub fn one(case: &Case, backend: &Backend) -> Found {
     if took > case.within + GRACE {
         faults.push(format!("  took {took:.1?}, with a limit of {:?}", case.within));
     }
-    let expected = scenario.expected.saw;
+    let expected = &scenario.expected.saw;
     site.wait_requests(if expected.is_empty() { 0 } else { expected.split(" | ").count() });
     Found { outcome: Outcome::new(scenario, &said, &site, &notes), faults }
 }

@@ -173,7 +173,7 @@ fn one(ground: Ground, scenario: &Scenario, backend: &Backend) -> Outcome {
         }
         Err(error) => vec![super::outcome::Said::response(Err(error))],
     };
-    let expected = scenario.expected.saw;
+    let expected = &scenario.expected.saw;
     site.wait_requests(if expected.is_empty() { 0 } else { expected.split(" | ").count() });
     Outcome::new(scenario, &said, &site, &notes)
 }
@@ -217,10 +217,10 @@ pub fn compare(
             }
         };
         let unlike = expected.unlike.iter().find(|(of, _)| of == name);
-        let results = unlike.map_or(expected.results, |(_, results)| results);
+        let results = unlike.map_or(&*expected.results, |(_, results)| results);
         differs("results", results, &outcome.results.join(" | "));
-        differs("attempts", expected.traces, &outcome.traces.join(" | "));
-        differs("the server saw", expected.saw, &outcome.saw.join(" | "));
+        differs("attempts", &expected.traces, &outcome.traces.join(" | "));
+        differs("the server saw", &expected.saw, &outcome.saw.join(" | "));
         differs("notes", expected.notes, &outcome.notes.join(" | "));
         if expected.unlike.is_empty() {
             differs("details", &outcomes[0].1.fine.join("\n"), &outcome.fine.join("\n"));

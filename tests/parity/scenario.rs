@@ -79,11 +79,11 @@ pub type Routes = Vec<(&'static str, Vec<Reply>)>;
 /// Each is lines joined by ` | `.
 #[derive(Clone, Default)]
 pub struct Expected {
-    pub results: &'static str,
+    pub results: String,
     /// `First 503, Retry 200~`: the cause, what it met, `~` for a reused connection.
-    pub traces: &'static str,
+    pub traces: String,
     /// `GET /x~ {shown: header} body`.
-    pub saw: &'static str,
+    pub saw: String,
     pub notes: &'static str,
     /// Where a way of running differs, as documented: its name and its results.
     pub unlike: Vec<(&'static str, &'static str)>,
@@ -501,10 +501,11 @@ impl Scenario {
 
     pub fn expect(
         mut self,
-        results: &'static str,
-        traces: &'static str,
-        saw: &'static str,
+        results: impl Into<String>,
+        traces: impl Into<String>,
+        saw: impl Into<String>,
     ) -> Scenario {
+        let (results, traces, saw) = (results.into(), traces.into(), saw.into());
         self.expected = Expected { results, traces, saw, ..self.expected };
         self
     }

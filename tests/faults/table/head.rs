@@ -265,9 +265,9 @@ fn refused_for(
     id: &'static str,
     what: &'static str,
     response: impl AsRef<[u8]>,
-    doubt: &'static str,
+    doubt: &str,
 ) -> Case {
-    let twice = Box::leak(format!("{doubt} | {doubt}").into_boxed_str());
+    let twice = format!("{doubt} | {doubt}");
     let calls = once().send(get()).send(get()).reply(raw(response));
     let calls = calls.expect(twice, "First Protocol | First Protocol", "GET /x | GET /x");
     row(id, what, "refuses the response and closes the connection", calls)
@@ -275,16 +275,16 @@ fn refused_for(
 
 /// A response that is read, twice: the connection serves again, or does not.
 pub fn read(id: &'static str, what: &'static str, response: impl AsRef<[u8]>, again: bool) -> Case {
-    let calls = once().send(get()).send(get()).reply(raw(response));
-    if again {
-        let calls =
-            calls.expect("200 hello | 200 hello", "First 200 | First 200~", "GET /x | GET /x~");
-        row(id, what, "is read; the connection serves again", calls)
-    } else {
-        let calls =
-            calls.expect("200 hello | 200 hello", "First 200 | First 200", "GET /x | GET /x");
-        row(id, what, "is read; the connection is closed", calls)
-    }
+    let (met, saw, we) = match again {
+        true => ("First 200~", "GET /x~", "is read; the connection serves again"),
+        false => ("First 200", "GET /x", "is read; the connection is closed"),
+    };
+    let calls = once().send(get()).send(get()).reply(raw(response)).expect(
+        "200 hello | 200 hello",
+        format!("First 200 | {met}"),
+        format!("GET /x | {saw}"),
+    );
+    row(id, what, we, calls)
 }
 
 fn statuses() -> Vec<Case> {
@@ -293,7 +293,7 @@ fn statuses() -> Vec<Case> {
     };
     let pass = |id, what, status: u16, results| {
         let response = format!("HTTP/1.1 {status} Odd\r\nContent-Length: 0\r\n\r\n");
-        let met = Box::leak(format!("First {status}").into_boxed_str());
+        let met = format!("First {status}");
         let calls = once().send(get()).reply(raw(response)).expect(results, met, "GET /x");
         row(id, what, "the number is handed over, as an error of the status", calls)
     };

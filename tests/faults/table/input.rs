@@ -7,7 +7,7 @@ use duocall::{Api, ApiBuilder, Auth, Rate, Request, Timeouts};
 
 use crate::faults::case::{Case, once, row};
 use crate::parity::outcome::Said;
-use crate::parity::scenario::{Own, ok};
+use crate::parity::scenario::{Own, Scenario, ok};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = leaving();
@@ -26,17 +26,19 @@ const BASE: &str = "URL could lead outside the path of the API's base";
 const RELATIVE: &str = "URL has a scheme where one relative to the API's base is expected";
 const CHARACTER: &str = "URL contains a control character, a backslash, or white space around it";
 
+/// An error, before anything is sent.
+fn unsent(calls: Scenario, why: &str) -> Scenario {
+    let error = format!("Request/No: invalid request: {why}");
+    calls.reply(ok("never")).connections(0).expect(error, "", "")
+}
+
 /// Of an API below `/v1/`: nothing is sent.
 fn refused(id: &'static str, target: &'static str, why: &str) -> Case {
     row(
         id,
         code(target),
         "an error of the request; nothing is sent",
-        once().base("v1/").send(Request::get(target)).reply(ok("never")).connections(0).expect(
-            leak(format!("Request/No: invalid request: {why}")),
-            "",
-            "",
-        ),
+        unsent(once().base("v1/").send(Request::get(target)), why),
     )
 }
 
@@ -77,12 +79,12 @@ fn within() -> Vec<Case> {
     let sent = |id, base, target: &'static str, path: &'static str| {
         row(
             id,
-            leak(format!("`{target}` of the base `/{base}`")),
+            format!("`{target}` of the base `/{base}`").leak(),
             "sent there",
             once().base(base).send(Request::get(target)).reply(ok("a")).expect(
                 "200 a",
                 "First 200",
-                leak(format!("GET {path}")),
+                format!("GET {path}"),
             ),
         )
     };
@@ -97,40 +99,30 @@ fn within() -> Vec<Case> {
             "X9 1 MB",
             "a target of a megabyte",
             "an error of the request; nothing is sent",
-            once()
-                .send(Request::get("a".repeat(1 << 20)))
-                .reply(ok("never"))
-                .connections(0)
-                .expect("Request/No: invalid request: URL is longer than 65534 bytes", "", ""),
+            unsent(
+                once().send(Request::get("a".repeat(1 << 20))),
+                "URL is longer than 65534 bytes",
+            ),
         ),
     ]
 }
 
 fn parameters() -> Vec<Case> {
-    let sent = |id, value: &'static str, path: &'static str| {
-        row(
-            id,
-            leak(format!("{} as a path parameter", code(value))),
-            "one segment, whatever it holds",
-            once()
-                .base("v1/")
-                .send(Request::get("users/{id}/x").param("id", value))
-                .reply(ok("a"))
-                .expect("200 a", "First 200", leak(format!("GET /v1/users/{path}/x"))),
-        )
+    let of = |value: &'static str| {
+        let call = once().base("v1/").send(Request::get("users/{id}/x").param("id", value));
+        (format!("{} as a path parameter", code(value)).leak(), call)
     };
-    let dots = |id, value: &'static str, why: &str| {
-        row(
-            id,
-            leak(format!("{} as a path parameter", code(value))),
-            "an error of the request, for a server that decodes once more would read another path",
-            once()
-                .base("v1/")
-                .send(Request::get("users/{id}/x").param("id", value))
-                .reply(ok("never"))
-                .connections(0)
-                .expect(leak(format!("Request/No: invalid request: {why}")), "", ""),
-        )
+    let sent = |id, value, path| {
+        let (what, call) = of(value);
+        let call = call.reply(ok("a"));
+        let call = call.expect("200 a", "First 200", format!("GET /v1/users/{path}/x"));
+        row(id, what, "one segment, whatever it holds", call)
+    };
+    let dots = |id, value, why| {
+        let we =
+            "an error of the request, for a server that decodes once more would read another path";
+        let (what, call) = of(value);
+        row(id, what, we, unsent(call, why))
     };
     vec![
         dots("X4 parameter dots", "..", EMPTY),
@@ -201,11 +193,7 @@ fn bases() -> Vec<Case> {
         "a base with a query, a fragment, userinfo; no host; port 0, 65536, x; a space, a backslash; another scheme, \
          none; empty; a megabyte",
         "an error when the API is built, which does not repeat the text",
-        once().own(NOTHING).reply(ok("never")).connections(0).expect(
-            leak(said.join(" | ")),
-            leak(empty),
-            "",
-        ),
+        once().own(NOTHING).reply(ok("never")).connections(0).expect(said.join(" | "), empty, ""),
     )]
 }
 
@@ -217,11 +205,7 @@ fn bad(id: &'static str, what: &'static str, request: Request, why: &str) -> Cas
         id,
         what,
         "an error of the request, which does not repeat the value; nothing is sent",
-        once().send(request).reply(ok("never")).connections(0).expect(
-            leak(format!("Request/No: invalid request: {why}")),
-            "",
-            "",
-        ),
+        unsent(once().send(request), why),
     )
 }
 
@@ -277,11 +261,7 @@ fn unbuilt(
         id,
         what,
         "an error when the API is built, which does not repeat the value",
-        once().api(set).send(Request::get("x")).reply(ok("never")).connections(0).expect(
-            leak(format!("Request/No: invalid request: {why}")),
-            "",
-            "",
-        ),
+        unsent(once().api(set).send(Request::get("x")), why),
     )
 }
 
@@ -332,7 +312,7 @@ fn methods() -> Vec<Case> {
             once().send(Request::new(parsed, "x")).reply(ok("a")).expect(
                 "200 a",
                 "First 200",
-                leak(format!("{method} /x")),
+                format!("{method} /x"),
             ),
         )
     };
@@ -414,10 +394,5 @@ fn extremes() -> Vec<Case> {
 
 /// As code, with what does not show made visible.
 fn code(text: &str) -> &'static str {
-    leak(format!("`{}`", text.escape_debug()))
-}
-
-/// The tables live as long as the process.
-fn leak(text: String) -> &'static str {
-    text.leak()
+    format!("`{}`", text.escape_debug()).leak()
 }

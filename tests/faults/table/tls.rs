@@ -57,7 +57,7 @@ fn certificates() -> Vec<Case> {
     let refused = |id, what, host: &'static str, setup: fn() -> Setup, fault: &str| {
         let error = format!("Tls/No: GET https://H/x: TLS failed: {fault}");
         let calls = trusting(host, setup).connections(0);
-        let calls = calls.expect(Box::leak(error.into_boxed_str()), "First Tls", "");
+        let calls = calls.expect(error, "First Tls", "");
         row(id, what, "an error that says so; not tried again, and nothing is sent", calls)
     };
     let (host, issuer) =
@@ -160,14 +160,12 @@ fn fault(result: Result<Response, Error>) -> Vec<Said> {
 }
 
 /// `O` is the server itself, `H` is TLS in front of it.
-fn alerted(host: &str, name: &str) -> &'static str {
-    let error =
-        format!("Tls/No: GET https://{host}/x: TLS failed: the server refused: the alert {name}");
-    Box::leak(error.into_boxed_str())
+fn alerted(host: &str, name: &str) -> String {
+    format!("Tls/No: GET https://{host}/x: TLS failed: the server refused: the alert {name}")
 }
 
 fn refusals() -> Vec<Case> {
-    let refused = |id, what, calls: Scenario, results| {
+    let refused = |id, what, calls: Scenario, results: &str| {
         // The front lets nobody through whose handshake failed.
         let through = usize::from(calls.door.tls.is_none());
         let calls = calls.connections(through).expect(results, "First Tls", "");
@@ -183,38 +181,38 @@ fn refusals() -> Vec<Case> {
             "T4 handshake",
             "an alert: handshake_failure",
             alert(40),
-            alerted("O", "HandshakeFailure"),
+            &alerted("O", "HandshakeFailure"),
         ),
         refused(
             "T4 version alert",
             "an alert: protocol_version, as of a server of TLS 1.1",
             alert(70),
-            alerted("O", "ProtocolVersion"),
+            &alerted("O", "ProtocolVersion"),
         ),
         refused(
             "T4 unrecognized",
             "an alert: unrecognized_name",
             alert(112),
-            alerted("O", "UnrecognisedName"),
+            &alerted("O", "UnrecognisedName"),
         ),
         refused(
             "T4 version",
             "no version in common",
             trusting("localhost", only_12)
                 .api(|api| api.tls(ours().min_version(TlsVersion::Tls13))),
-            alerted("H", "ProtocolVersion"),
+            &alerted("H", "ProtocolVersion"),
         ),
         refused(
             "T4 ALPN",
             "no protocol in common",
             trusting("localhost", || Setup { alpn: vec![b"h3".to_vec()], ..good() }),
-            alerted("H", "NoApplicationProtocol"),
+            &alerted("H", "NoApplicationProtocol"),
         ),
         refused(
             "T4 certificate, 1.2",
             "the server wants a certificate of the client",
             trusting("localhost", || with_clients(&TLS12)),
-            alerted("H", "CertificateRequired"),
+            &alerted("H", "CertificateRequired"),
         ),
         row(
             "T4 certificate, 1.3",

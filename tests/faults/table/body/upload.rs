@@ -146,10 +146,7 @@ fn ends() -> Odd {
 fn readers() -> Vec<Case> {
     let put = |calls: Scenario| calls.send(get()).reply(ok("a")).connections(2);
     let we = "an error; the request is never completed, its connection is closed";
-    let result = |detail: &str| -> &'static str {
-        let text = format!("Body/Maybe: PUT http://H/x: body not sent: {detail} | 200 a");
-        Box::leak(text.into_boxed_str())
-    };
+    let result = |detail| format!("Body/Maybe: PUT http://H/x: body not sent: {detail} | 200 a");
     let met = "First Body | First 200";
     vec![
         row(
