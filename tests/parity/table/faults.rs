@@ -159,63 +159,35 @@ fn stale() -> Vec<Scenario> {
 
 fn bodies() -> Vec<Scenario> {
     let ten = || ok("0123456789");
+    let cut = |name, reply: Reply, how| {
+        let error = format!("Truncated/Yes: GET http://H/x: body truncated: {how}");
+        once(name).send(get()).reply(reply).expect(error, "First Truncated", "GET /x")
+    };
+    let chunks = |chunks| {
+        raw_close(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"))
+    };
+    let (closed, reset) = ("the connection was closed", "connection reset");
+    let pause = Act::Pause(Duration::from_millis(30));
+    let start = Act::Write(b"HTTP/1.1 200 OK\r\n\r\nab".to_vec());
     vec![
-        once("closed in the middle of the body").send(get()).reply(ten().cut(4, Close)).expect(
-            "Truncated/Yes: GET http://H/x: body truncated: the connection was closed",
-            "First Truncated",
-            "GET /x",
-        ),
-        once("reset in the middle of the body").send(get()).reply(ten().cut(4, Reset)).expect(
-            "Truncated/Yes: GET http://H/x: body truncated: connection reset",
-            "First Truncated",
-            "GET /x",
-        ),
+        cut("closed in the middle of the body", ten().cut(4, Close), closed),
+        cut("reset in the middle of the body", ten().cut(4, Reset), reset),
         case("a truncated body is retried")
             .send(get())
             .reply(ten().cut(4, Close))
             .reply(ten())
             .expect("200 0123456789", "First Truncated, Retry 200", "GET /x | GET /x"),
-        once("closed in the middle of a chunk")
-            .send(get())
-            .reply(raw_close("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"))
-            .expect(
-                "Truncated/Yes: GET http://H/x: body truncated: the connection was closed",
-                "First Truncated",
-                "GET /x",
-            ),
-        once("closed before the last chunk")
-            .send(get())
-            .reply(raw_close("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"))
-            .expect(
-                "Truncated/Yes: GET http://H/x: body truncated: the connection was closed",
-                "First Truncated",
-                "GET /x",
-            ),
-        once("a reset is not the end of a body")
-            .send(get())
-            .reply(Reply::Raw(vec![
-                Act::Write(b"HTTP/1.1 200 OK\r\n\r\nab".to_vec()),
-                Act::Pause(Duration::from_millis(30)),
-                Act::Reset,
-            ]))
-            .expect(
-                "Truncated/Yes: GET http://H/x: body truncated: connection reset",
-                "First Truncated",
-                "GET /x",
-            ),
-        once("garbage for a chunk")
-            .send(get())
-            .reply(raw_close("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n"))
-            .expect(
-                "Protocol/Yes: GET http://H/x: broken response: not valid HTTP/1.1",
-                "First Protocol",
-                "GET /x",
-            ),
+        cut("closed in the middle of a chunk", chunks("5\r\nab"), closed),
+        cut("closed before the last chunk", chunks("2\r\nab\r\n"), closed),
+        cut("a reset is not the end of a body", Reply::Raw(vec![start, pause, Act::Reset]), reset),
+        once("garbage for a chunk").send(get()).reply(chunks("zz\r\nab\r\n")).expect(
+            "Protocol/Yes: GET http://H/x: broken response: not valid HTTP/1.1",
+            "First Protocol",
+            "GET /x",
+        ),
         once("a chunk larger than any")
             .send(get())
-            .reply(raw_close(
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nab",
-            ))
+            .reply(chunks("FFFFFFFFFFFFFFFFF\r\nab"))
             .expect(
                 "Protocol/Yes: GET http://H/x: broken response: not valid HTTP/1.1",
                 "First Protocol",

@@ -15,56 +15,45 @@ fn to(status: u16, location: &str) -> Http {
     http(status).header("location", location)
 }
 
+/// A redirect from /a to /b, which answers.
+fn leads(name: &'static str, request: Request, there: Http, saw: &str) -> Scenario {
+    let traces = format!("First {}, Redirect 200~", there.status);
+    case(name).send(request).on("/a", there).on("/b", ok("b")).expect(
+        "200 b @http://H/b",
+        traces,
+        saw,
+    )
+}
+
 fn methods() -> Vec<Scenario> {
-    // A redirect from /a to /b, which answers.
-    let row = |name, request: Request, status| {
-        case(name).send(request).on("/a", to(status, "/b")).on("/b", ok("b"))
-    };
+    let row = |name, request, status, saw| leads(name, request, to(status, "/b"), saw);
     let post = || Request::post("a").body("x");
-    let got = "200 b @http://H/b";
+    let put = || Request::put("a").body("x");
     vec![
-        row("301 of a get", Request::get("a"), 301).expect(
-            got,
-            "First 301, Redirect 200~",
-            "GET /a | GET /b~",
-        ),
-        row("301 of a post becomes a get", post(), 301).show(&["content-length"]).expect(
-            got,
-            "First 301, Redirect 200~",
+        row("301 of a get", Request::get("a"), 301, "GET /a | GET /b~"),
+        row(
+            "301 of a post becomes a get",
+            post(),
+            301,
             "POST /a {content-length: 1} x | GET /b~",
-        ),
-        row("302 of a post becomes a get", post(), 302).expect(
-            got,
-            "First 302, Redirect 200~",
-            "POST /a x | GET /b~",
-        ),
-        row("302 of a put stays one", Request::put("a").body("x"), 302).expect(
-            got,
-            "First 302, Redirect 200~",
-            "PUT /a x | PUT /b~ x",
-        ),
-        row("303 of a put becomes a get", Request::put("a").body("x"), 303).expect(
-            got,
-            "First 303, Redirect 200~",
-            "PUT /a x | GET /b~",
-        ),
-        row("303 of a head stays one", Request::head("a"), 303).expect(
-            "200 @http://H/b",
-            "First 303, Redirect 200~",
-            "HEAD /a | HEAD /b~",
-        ),
-        row("307 keeps method and body", post(), 307).expect(
-            got,
-            "First 307, Redirect 200~",
-            "POST /a x | POST /b~ x",
-        ),
-        row("308 keeps method and body", Request::patch("a").json(&1), 308)
-            .show(&["content-type"])
-            .expect(
-                got,
-                "First 308, Redirect 200~",
-                "PATCH /a {content-type: application/json} 1 | PATCH /b~ {content-type: application/json} 1",
-            ),
+        )
+        .show(&["content-length"]),
+        row("302 of a post becomes a get", post(), 302, "POST /a x | GET /b~"),
+        row("302 of a put stays one", put(), 302, "PUT /a x | PUT /b~ x"),
+        row("303 of a put becomes a get", put(), 303, "PUT /a x | GET /b~"),
+        case("303 of a head stays one")
+            .send(Request::head("a"))
+            .on("/a", to(303, "/b"))
+            .on("/b", ok("b"))
+            .expect("200 @http://H/b", "First 303, Redirect 200~", "HEAD /a | HEAD /b~"),
+        row("307 keeps method and body", post(), 307, "POST /a x | POST /b~ x"),
+        row(
+            "308 keeps method and body",
+            Request::patch("a").json(&1),
+            308,
+            "PATCH /a {content-type: application/json} 1 | PATCH /b~ {content-type: application/json} 1",
+        )
+        .show(&["content-type"]),
         case("300 and 304 are not followed")
             .send(Request::get("a").accept(300))
             .send(Request::get("a").accept(304))
@@ -75,6 +64,7 @@ fn methods() -> Vec<Scenario> {
 }
 
 fn targets() -> Vec<Scenario> {
+    let plain = |name, there| leads(name, Request::get("a"), there, "GET /a | GET /b~");
     let refused = |name, location: &str, results| {
         case(name).send(Request::get("a")).on("/a", to(302, location)).expect(
             results,
@@ -88,22 +78,10 @@ fn targets() -> Vec<Scenario> {
             .on("/d/a", to(302, "b?q=1#f"))
             .on("/d/b", ok("b"))
             .expect("200 b @http://H/d/b?q=1", "First 302, Redirect 200~", "GET /d/a | GET /d/b?q=1~"),
-        case("a location without a scheme")
-            .send(Request::get("a"))
-            .on("/a", to(302, "//{hostport}/b"))
-            .on("/b", ok("b"))
-            .expect("200 b @http://H/b", "First 302, Redirect 200~", "GET /a | GET /b~"),
-        case("an absolute location")
-            .send(Request::get("a"))
-            .on("/a", to(302, "{base}/b"))
-            .on("/b", ok("b"))
-            .expect("200 b @http://H/b", "First 302, Redirect 200~", "GET /a | GET /b~"),
-        case("userinfo in a location is dropped")
-            .send(Request::get("a"))
-            .on("/a", to(302, "http://user:pass@{hostport}/b"))
-            .on("/b", ok("b"))
-            .show(&["authorization"])
-            .expect("200 b @http://H/b", "First 302, Redirect 200~", "GET /a | GET /b~"),
+        plain("a location without a scheme", to(302, "//{hostport}/b")),
+        plain("an absolute location", to(302, "{base}/b")),
+        plain("userinfo in a location is dropped", to(302, "http://user:pass@{hostport}/b"))
+            .show(&["authorization"]),
         case("no location, no redirect").send(Request::get("a")).on("/a", http(302)).expect(
             "Status/Yes: GET http://H/a: 302 Found: the resource is elsewhere for now",
             "First 302",
@@ -151,11 +129,10 @@ fn targets() -> Vec<Scenario> {
                 "First 302 | First 302~",
                 "GET /a | GET /a~",
             ),
-        case("the body of a redirect is not decoded")
-            .send(Request::get("a"))
-            .on("/a", to(302, "/b").header("content-encoding", "gzip").body("not gzip"))
-            .on("/b", ok("b"))
-            .expect("200 b @http://H/b", "First 302, Redirect 200~", "GET /a | GET /b~"),
+        plain(
+            "the body of a redirect is not decoded",
+            to(302, "/b").header("content-encoding", "gzip").body("not gzip"),
+        ),
         case("a retry begins where the redirect led")
             .send(Request::get("a"))
             .on("/a", to(302, "/b"))
