@@ -29,11 +29,10 @@ pub fn draw(path: &Path, setting: &str, rows: &[Row]) -> Result<(), Box<dyn Erro
 
     let root = SVGBackend::new(path, (900, 560)).into_drawing_area();
     root.fill(&WHITE)?;
+    let font = |size| ("sans-serif", size).into_font().color(&INK);
     let root = root.margin(10, 5, 5, 5);
-    let title = ("sans-serif", 26).into_font().color(&INK);
-    let root = root.titled("The same API calls, three ways", title)?;
-    let subtitle = ("sans-serif", 15).into_font().color(&INK);
-    let root = root.titled(setting, subtitle)?;
+    let root =
+        root.titled("The same API calls, three ways", font(26))?.titled(setting, font(15))?;
     let mut chart = ChartBuilder::on(&root)
         .margin(15)
         .x_label_area_size(50)
@@ -47,8 +46,8 @@ pub fn draw(path: &Path, setting: &str, rows: &[Row]) -> Result<(), Box<dyn Erro
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(INK)
-        .label_style(("sans-serif", 15).into_font().color(&INK))
-        .axis_desc_style(("sans-serif", 17).into_font().color(&INK))
+        .label_style(font(15))
+        .axis_desc_style(font(17))
         .x_desc("calls (log scale)")
         .y_desc("seconds (log scale)")
         .x_label_formatter(&|calls| format!("{calls:.0}"))
@@ -78,12 +77,11 @@ pub fn draw(path: &Path, setting: &str, rows: &[Row]) -> Result<(), Box<dyn Erro
         .position(SeriesLabelPosition::UpperLeft)
         .margin(20)
         .legend_area_size(40)
-        .label_font(("sans-serif", 16).into_font().color(&INK))
+        .label_font(font(16))
         .background_style(WHITE)
         .border_style(GRID)
         .draw()?;
-    root.present()?;
-    Ok(())
+    Ok(root.present()?)
 }
 
 fn color(way: Way) -> RGBColor {
