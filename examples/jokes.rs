@@ -1,5 +1,5 @@
 //! A joke per call, at most five at once, one of which does not exist: all results, or all or nothing.
-//! Run: cargo run --example jokes --features async [-- --url https://official-joke-api.appspot.com/]
+//! Run: cargo run --example jokes [-- --url https://official-joke-api.appspot.com/]
 //! Expect: eleven jokes and one error; then the same call that gives up at once and says what it stopped.
 
 #[path = "support/mod.rs"]

@@ -1,5 +1,5 @@
 //! Streams a thousand calls, then a million, and compares the memory that each took.
-//! Run: cargo run --release --example million --features async,pool [-- 20000]
+//! Run: cargo run --release --example million [-- 20000]
 //! Expect: the peak memory of each run (Linux only), and whether a million (or 20000) took over 10 MiB more.
 
 use std::env;

@@ -1,5 +1,5 @@
 //! A progress bar that is moved by a batch.
-//! Run: cargo run --example progress --features pool
+//! Run: cargo run --example progress
 //! Expect: a bar for three seconds, with retries and bytes, then a line that sums up.
 
 #[path = "support/mod.rs"]

@@ -1,5 +1,5 @@
 //! Records what each call of a batch does, and draws it: waiting, connecting, backing off, reading.
-//! Run: cargo run --example timeline --features pool
+//! Run: cargo run --example timeline
 //! Expect: a summary, and timeline.svg and timeline.csv under target/timeline/.
 
 #[path = "support/mod.rs"]

@@ -1,5 +1,5 @@
 //! The same API calls made three ways (blocking, pool, async), their data compared and timed.
-//! Run: cargo run --release --example compare --all-features [-- --help]
+//! Run: cargo run --release --example compare [-- --help]
 //! Expect: in 15 s a table, and compare.svg and compare.csv under target/compare/.
 
 mod chart;
