@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use duocall::{Retry, Timeouts};
 
-use crate::parity::scenario::{self, Scenario};
+use crate::parity::scenario::{self, Scenario, ok};
 
 pub struct Section {
     pub letter: &'static str,
@@ -106,4 +106,10 @@ pub fn once() -> Scenario {
 /// One attempt within these limits.
 pub fn limited(set: fn(Timeouts) -> Timeouts) -> Scenario {
     case().api(move |api| api.retry(Retry::none()).timeouts(set(Timeouts::default().total(TOTAL))))
+}
+
+/// An error of the request, before anything is sent.
+pub fn unsent(calls: Scenario, why: &str) -> Scenario {
+    let error = format!("Request/No: invalid request: {why}");
+    calls.reply(ok("never")).connections(0).expect(error, "", "")
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use duocall::http::Method;
 use duocall::{Api, ApiBuilder, Auth, Rate, Request, Timeouts};
 
-use crate::faults::case::{Case, once, row};
+use crate::faults::case::{Case, once, row, unsent};
 use crate::parity::outcome::Said;
-use crate::parity::scenario::{Own, Scenario, ok};
+use crate::parity::scenario::{Own, ok};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = leaving();
@@ -25,12 +25,6 @@ const ORIGIN: &str = "URL leads to another origin than the API's base";
 const BASE: &str = "URL could lead outside the path of the API's base";
 const RELATIVE: &str = "URL has a scheme where one relative to the API's base is expected";
 const CHARACTER: &str = "URL contains a control character, a backslash, or white space around it";
-
-/// An error, before anything is sent.
-fn unsent(calls: Scenario, why: &str) -> Scenario {
-    let error = format!("Request/No: invalid request: {why}");
-    calls.reply(ok("never")).connections(0).expect(error, "", "")
-}
 
 /// Of an API below `/v1/`: nothing is sent.
 fn refused(id: &'static str, target: &'static str, why: &str) -> Case {

@@ -102,7 +102,7 @@ fn dying() -> Vec<Case> {
             what,
             "an error that leaves open whether it arrived; not sent again",
             two(|| Request::post("x").body("b"), fault).expect(
-                text.leak(),
+                text,
                 "First 200 | First Closed~",
                 "POST /x b | POST /x~ b",
             ),

@@ -9,7 +9,7 @@ use duocall::{Api, Body, Error, Rate, Request, Response, Retry, Timeouts};
 use futures_lite::future::block_on;
 
 use crate::faults::caller::{Caller, own};
-use crate::faults::case::{Case, case, row};
+use crate::faults::case::{Case, case, row, unsent};
 use crate::parity::outcome::Said;
 use crate::parity::scenario::Fault::{Close, Reset, Silence};
 use crate::parity::scenario::{Http, Own, http, ok};
@@ -78,8 +78,8 @@ fn again(id: &'static str, what: &'static str, reply: Http, seconds: u64) -> Cas
         what,
         we,
         case().own(WAITED).reply(reply).reply(ok("a")).expect(
-            leak(format!("200 a | waited {seconds} s")),
-            leak(format!("First {status}, Retry 200~")),
+            format!("200 a | waited {seconds} s"),
+            format!("First {status}, Retry 200~"),
             "GET /x | GET /x~",
         ),
     )
@@ -93,7 +93,7 @@ fn at_once(id: &'static str, what: &'static str, reply: Http, asked: &'static st
         what,
         "longer than the call may last: the response at once, with the time asked for",
         case().own(WAITED).reply(reply).expect(
-            leak(format!("Status Some({status}) in 1, {asked}")),
+            format!("Status Some({status}) in 1, {asked}"),
             "",
             "GET /x",
         ),
@@ -193,12 +193,12 @@ fn statuses() -> Vec<Case> {
     let mut cases = Vec::new();
     for status in [408, 425, 429, 500, 502, 503, 504] {
         cases.push(row(
-            leak(format!("Y3 {status}")),
-            leak(format!("{status} twice")),
+            format!("Y3 {status}").leak(),
+            format!("{status} twice").leak(),
             "tried again; the third attempt is the answer",
             case().send(get()).reply(http(status)).reply(http(status)).reply(ok("a")).expect(
                 "200 a",
-                leak(format!("First {status}, Retry {status}~, Retry 200~")),
+                format!("First {status}, Retry {status}~, Retry 200~"),
                 "GET /x | GET /x~ | GET /x~",
             ),
         ));
@@ -206,14 +206,10 @@ fn statuses() -> Vec<Case> {
     for status in [400, 401, 403, 404, 405, 409, 410, 418, 421, 422, 451, 501, 505, 520, 599] {
         let scenario = case().send(get().accept(status)).reply(http(status).body("why"));
         cases.push(row(
-            leak(format!("Y3 {status}")),
-            leak(format!("{status}")),
+            format!("Y3 {status}").leak(),
+            status.to_string().leak(),
             "not tried again; the response is kept",
-            scenario.expect(
-                leak(format!("{status} why")),
-                leak(format!("First {status}")),
-                "GET /x",
-            ),
+            scenario.expect(format!("{status} why"), format!("First {status}"), "GET /x"),
         ));
     }
     cases.push(row(
@@ -363,9 +359,8 @@ async fn many(caller: Caller, site: Arc<Site>) -> Vec<Said> {
 
 fn settings() -> Vec<Case> {
     let refused = |id, what, retry: fn() -> Retry, why: &str| {
-        let text = leak(format!("Request/No: invalid request: {why}"));
-        let scenario = case().api(move |api| api.retry(retry())).send(get()).reply(ok("never"));
-        row(id, what, "an error when the API is built", scenario.expect(text, "", ""))
+        let calls = case().api(move |api| api.retry(retry())).send(get());
+        row(id, what, "an error when the API is built", unsent(calls, why))
     };
     let budget = "retry budget is not a share of zero or more";
     let fine = |id, what, retry: fn() -> Retry| {
@@ -460,35 +455,15 @@ async fn jumping(caller: Caller, _: Arc<Site>) -> Vec<Said> {
 
 fn rates() -> Vec<Case> {
     let refused = |id, what, rate: fn() -> Rate, why: &str| {
-        let text = leak(format!("Request/No: invalid request: rate {why}"));
-        let scenario = case().api(move |api| api.rate(rate())).send(get()).reply(ok("never"));
-        row(id, what, "an error when the API is built", scenario.expect(text, "", ""))
+        let calls = case().api(move |api| api.rate(rate())).send(get());
+        row(id, what, "an error when the API is built", unsent(calls, &format!("rate {why}")))
     };
+    let above = "is not a number above zero";
     vec![
-        refused(
-            "Y9 0",
-            "no calls per second",
-            || Rate::per_second(0.0),
-            "is not a number above zero",
-        ),
-        refused(
-            "Y9 negative",
-            "a negative number of them",
-            || Rate::per_second(-1.0),
-            "is not a number above zero",
-        ),
-        refused(
-            "Y9 NaN",
-            "NaN of them",
-            || Rate::per_second(f64::NAN),
-            "is not a number above zero",
-        ),
-        refused(
-            "Y9 infinite",
-            "any number of them",
-            || Rate::per_second(f64::INFINITY),
-            "is not a number above zero",
-        ),
+        refused("Y9 0", "no calls per second", || Rate::per_second(0.0), above),
+        refused("Y9 negative", "a negative number of them", || Rate::per_second(-1.0), above),
+        refused("Y9 NaN", "NaN of them", || Rate::per_second(f64::NAN), above),
+        refused("Y9 infinite", "any number of them", || Rate::per_second(f64::INFINITY), above),
         refused("Y9 1e300", "1e300 of them", || Rate::per_second(1e300), "is out of range"),
         refused("Y9 1e-300", "1e-300 of them", || Rate::per_second(1e-300), "is out of range"),
         refused(
@@ -590,9 +565,4 @@ async fn too_late(caller: Caller, site: Arc<Site>) -> Vec<Said> {
     let late = Said::response(caller.send(get()).await);
     let held = held.join().expect("no panic");
     vec![late, held, Said::response(caller.send(get()).await)]
-}
-
-/// The tables live as long as the process.
-fn leak(text: String) -> &'static str {
-    text.leak()
 }
