@@ -23,8 +23,8 @@ fn api(url: &str) -> duocall::ApiBuilder {
     Api::builder(url)
 }
 
-/// One call in each way, cancelled when `ready` returns, and how long it took from there.
-fn cancelled(case: &str, api: &Api, request: &Request, ready: impl Fn()) {
+/// One call in each way, the first, second and third, cancelled soon after `ready`, and how long it took from there.
+fn cancelled(case: &str, api: &Api, request: &Request, ready: impl Fn(usize)) {
     type Call = Box<dyn FnOnce(Api, Request, Cancel) -> Vec<Result<Response, Error>> + Send>;
     let ways: [(&str, Call); 3] = [
         (
@@ -46,11 +46,12 @@ fn cancelled(case: &str, api: &Api, request: &Request, ready: impl Fn()) {
             }),
         ),
     ];
-    for (way, call) in ways {
+    for (n, (way, call)) in (1..).zip(ways) {
         let cancel = Cancel::new();
         let (api, request, theirs) = (api.clone(), request.clone(), cancel.clone());
         let calling = thread::spawn(move || call(api, request, theirs));
-        ready();
+        ready(n);
+        a_moment();
         let start = Instant::now();
         cancel.cancel();
         let results = calling.join().expect("no panic");
@@ -75,7 +76,7 @@ fn at_the_gate() {
     let holder = pool::Client::new(api.clone());
     let held = holder.send(Request::get("held"));
     assert!(server.wait_requests(1, SOON));
-    cancelled("at the gate", &api, &Request::get("x"), a_moment);
+    cancelled("at the gate", &api, &Request::get("x"), |_| ());
     assert_eq!(server.requests().len(), 1);
     drop(held);
 }
@@ -86,12 +87,7 @@ fn in_back_off() {
     let long = Duration::from_secs(30);
     let retry = Retry::default().backoff(long, long).seed(1);
     let api = api(&server.url()).retry(retry).build().unwrap();
-    let next = std::cell::Cell::new(0);
-    cancelled("in back-off", &api, &Request::get("x"), || {
-        next.set(next.get() + 1);
-        assert!(server.wait_requests(next.get(), SOON));
-        a_moment();
-    });
+    cancelled("in back-off", &api, &Request::get("x"), |n| assert!(server.wait_requests(n, SOON)));
 }
 
 #[test]
@@ -109,7 +105,7 @@ fn while_another_call_refreshes() {
     let leader = pool::Client::new(api.clone());
     let leading = leader.send(Request::get("leads"));
     beginning.recv().unwrap();
-    cancelled("in a refresh", &api, &Request::get("x"), a_moment);
+    cancelled("in a refresh", &api, &Request::get("x"), |_| ());
     drop(release);
     assert!(leading.wait().is_ok());
 }
@@ -144,7 +140,7 @@ fn while_connecting() {
     let hole = black_hole();
     assert!(TcpStream::connect_timeout(&hole.addr, Duration::from_millis(100)).is_err());
     let api = api(&format!("http://{}/", hole.addr)).build().unwrap();
-    cancelled("connecting", &api, &Request::get("x"), a_moment);
+    cancelled("connecting", &api, &Request::get("x"), |_| ());
     // At moments around the beginning, too: none is missed.
     let client = pool::Client::new(api);
     for micros in (0..200).step_by(4) {
@@ -163,11 +159,8 @@ fn while_connecting() {
 fn in_the_tls_handshake() {
     let server = Server::on_accept(|_| Some(vec![Act::Stall]), |_| ok(""));
     let api = api(&format!("https://{}/", server.addr())).build().unwrap();
-    let next = std::cell::Cell::new(0);
-    cancelled("in the TLS handshake", &api, &Request::get("x"), || {
-        next.set(next.get() + 1);
-        assert!(server.wait_connections(next.get(), SOON));
-        a_moment();
+    cancelled("in the TLS handshake", &api, &Request::get("x"), |n| {
+        assert!(server.wait_connections(n, SOON))
     });
 }
 
@@ -175,13 +168,8 @@ fn in_the_tls_handshake() {
 fn while_a_large_body_is_written() {
     let server = Server::on_accept(|_| Some(vec![Act::Pause(Duration::from_secs(60))]), |_| ok(""));
     let api = api(&server.url()).build().unwrap();
-    let next = std::cell::Cell::new(0);
     let request = Request::put("x").body(vec![7; 50 << 20]);
-    cancelled("writing a body", &api, &request, || {
-        next.set(next.get() + 1);
-        assert!(server.wait_connections(next.get(), SOON));
-        a_moment();
-    });
+    cancelled("writing a body", &api, &request, |n| assert!(server.wait_connections(n, SOON)));
 }
 
 #[test]
@@ -192,12 +180,7 @@ fn before_the_head_and_amid_the_body() {
         acts.push(Act::Stall);
         let server = Server::new(move |_| acts.clone());
         let api = api(&server.url()).build().unwrap();
-        let next = std::cell::Cell::new(0);
-        cancelled(case, &api, &Request::get("x"), || {
-            next.set(next.get() + 1);
-            assert!(server.wait_requests(next.get(), SOON));
-            a_moment();
-        });
+        cancelled(case, &api, &Request::get("x"), |n| assert!(server.wait_requests(n, SOON)));
         assert!(server.wait_closed(SOON), "{case}");
     }
 }
