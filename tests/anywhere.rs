@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use duocall::{Api, Request, blocking, nonblocking, pool};
 use support::{Server, ok};
@@ -110,4 +113,46 @@ fn jobs_and_calls_are_awaited_on_any_runtime() {
     assert_eq!(smol::block_on(smol::spawn(both())), "herehere");
     assert_eq!(async_std::task::block_on(async_std::task::spawn(both())), "herehere");
     assert_eq!(futures_lite::future::block_on(both()), "herehere");
+}
+
+/// Answers that lie with tasks which nobody polls keep those of others from nobody.
+#[test]
+fn calls_that_nobody_polls_hold_nobody_up() {
+    let (seen, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (count, gone) = (seen.clone(), go.clone());
+    let server = Server::new(move |request| {
+        if request.target.ends_with("idle") {
+            count.fetch_add(1, SeqCst);
+            while !gone.load(SeqCst) {
+                std::thread::yield_now();
+            }
+        }
+        ok("here")
+    });
+    let api = Api::builder(server.url()).concurrency(32).build().unwrap();
+    let client = nonblocking::Client::new(api);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut idle: Vec<_> = (0..8).map(|_| Box::pin(client.send(Request::get("idle")))).collect();
+    for (sent, call) in (1..).zip(&mut idle) {
+        while seen.load(SeqCst) < sent {
+            assert!(call.as_mut().poll(&mut cx).is_pending());
+        }
+    }
+    go.store(true, SeqCst);
+    std::mem::forget(idle.pop());
+    let start = Instant::now();
+    futures_lite::future::block_on(async {
+        for _ in 0..50 {
+            let both = [(); 2].map(|()| client.send(Request::get("busy")));
+            let [one, two] = both;
+            let (one, two) = futures_lite::future::zip(one, two).await;
+            let texts = [one, two].map(|response| response.unwrap().text().unwrap());
+            assert_eq!(texts, ["here", "here"]);
+        }
+    });
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    for call in idle {
+        assert_eq!(futures_lite::future::block_on(call).unwrap().text().unwrap(), "here");
+    }
 }

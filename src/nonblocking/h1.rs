@@ -247,9 +247,9 @@ impl Incoming {
     /// The body is complete: lets the connection settle, and keeps it if it is good.
     fn bring_home(&mut self, cx: &mut Context<'_>) {
         let Some(mut connection) = self.connection.take() else { return };
+        connection.link.serve(None);
         let open = Pin::new(&mut connection.driver).poll(cx).is_pending();
         if open && connection.sender.is_ready() && !self.early {
-            connection.link.serve(None);
             self.idle.put(connection);
         }
     }

@@ -2,13 +2,13 @@
 //!
 //! `smol::Async` tries a read whenever it is polled, and hyper polls often: five
 //! reads per call, four of which learn that there is nothing. This one knows when
-//! a socket is drained, registers its interest once, and waits for the wake-up.
+//! a socket is drained, and then waits for news of it.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use smol::Async;
@@ -23,6 +23,12 @@ use crate::transport::Exchange;
 mod tokio;
 #[cfg(feature = "tokio")]
 mod tokio;
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+#[path = "socket/each.rs"]
+mod hub;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod hub;
 
 use tokio::Place;
 #[cfg(feature = "tokio")]
@@ -42,8 +48,9 @@ type Adopt = fn(Async<TcpStream>, &Arc<Link>) -> io::Result<Box<dyn Raw>>;
 pub(super) const ASYNC_IO: Reactor = Reactor {
     here: Place::default,
     adopt: |io, link| {
-        let waker = Waker::from(link.clone());
-        Ok(Box::new(Watched { io, link: link.clone(), waker, state: State::Try }))
+        let seat = hub::join(&io, link)?;
+        link.seat.get_or_init(|| seat);
+        Ok(Box::new(Watched { io, link: link.clone(), seat, state: State::Try }))
     },
 };
 
@@ -77,7 +84,12 @@ pub(super) struct Link {
     begins: AtomicBool,
     /// An answer came while the peer had yet to take a part of the request.
     early: AtomicBool,
+    /// No response is waited for.
+    rests: AtomicBool,
+    /// After what there is to read comes the end.
+    ended: AtomicBool,
     task: Mutex<Option<Waker>>,
+    seat: OnceLock<hub::Seat>,
 }
 
 impl Link {
@@ -90,13 +102,20 @@ impl Link {
             full: AtomicBool::default(),
             begins: AtomicBool::default(),
             early: AtomicBool::default(),
+            rests: AtomicBool::default(),
+            ended: AtomicBool::default(),
             task: Mutex::default(),
+            seat: OnceLock::new(),
         }
     }
 
     pub(super) fn serve(&self, exchange: Option<&Arc<Exchange>>) {
         self.begins.store(exchange.is_some(), SeqCst);
+        self.rests.store(exchange.is_none(), SeqCst);
         *lock(&self.exchange) = exchange.cloned();
+        if let (None, Some(seat)) = (exchange, self.seat.get()) {
+            hub::rest(*seat);
+        }
     }
 
     /// Notes what comes, if it is no interim response.
@@ -161,39 +180,21 @@ impl Wake for Link {
 enum State {
     /// There may be something to read.
     Try,
-    /// Everything was read; the interest is not registered.
+    /// Everything was read; news will tell.
     Drained,
-    /// The wake-up will tell.
-    Registered,
 }
 
 /// On async-io's reactor.
 struct Watched {
     io: Async<TcpStream>,
     link: Arc<Link>,
-    /// One waker for the life of the connection; it finds the task through the link.
-    waker: Waker,
+    seat: hub::Seat,
     state: State,
 }
 
-impl Watched {
-    /// Registers for a wake-up when there is something to read. Whether the
-    /// reactor says that there is counts for nothing: it may speak of an event
-    /// long consumed, and may keep silent about one. Only its wake-up counts.
-    fn register(&mut self) -> io::Result<()> {
-        for _ in 0..3 {
-            let mut cx = Context::from_waker(&self.waker);
-            match self.io.poll_readable(&mut cx) {
-                Poll::Pending => {
-                    self.state = State::Registered;
-                    return Ok(());
-                }
-                Poll::Ready(said) => said?,
-            }
-        }
-        // It insists: look.
-        self.waker.wake_by_ref();
-        Ok(())
+impl Drop for Watched {
+    fn drop(&mut self) {
+        hub::leave(self.seat, &self.io);
     }
 }
 
@@ -202,30 +203,37 @@ impl Raw for Watched {
         if self.state != State::Try {
             self.link.listen(cx);
         }
-        let news = self.link.news.swap(false, SeqCst);
-        if self.link.look.swap(false, SeqCst) || news {
-            self.state = State::Try;
+        if self.link.look.swap(false, SeqCst) {
+            hub::look(&self.link);
         }
-        if self.state == State::Try {
-            match uninterrupted(|| self.io.get_ref().read(buffer)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.link.listen(cx);
-                    self.state = State::Drained;
-                }
-                done => {
-                    if let Ok(bytes) = done {
-                        // A short read took all there was; the end stays readable.
-                        let drained = bytes > 0 && bytes < buffer.len();
-                        self.state = if drained { State::Drained } else { State::Try };
+        loop {
+            if self.link.news.swap(false, SeqCst) {
+                self.state = State::Try;
+            }
+            if self.state == State::Try {
+                match uninterrupted(|| self.io.get_ref().read(buffer)) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.link.listen(cx);
+                        hub::again(self.seat, &self.io)?;
+                        self.state = State::Drained;
                     }
-                    return Poll::Ready(done);
+                    done => {
+                        if let Ok(bytes) = done {
+                            // A short read took all there was but the end.
+                            let ended = bytes == 0 || self.link.ended.load(SeqCst);
+                            let drained = bytes < buffer.len() && !ended;
+                            self.state = if drained { State::Drained } else { State::Try };
+                        }
+                        return Poll::Ready(done);
+                    }
                 }
             }
+            let rests = self.link.rests.load(SeqCst);
+            if rests || hub::wait(self.seat, &self.io, &self.link)? {
+                return Poll::Pending;
+            }
+            self.state = State::Try;
         }
-        if self.state == State::Drained {
-            self.register()?;
-        }
-        Poll::Pending
     }
 
     fn poll_write(

@@ -11,6 +11,7 @@ mod python;
 mod report;
 mod run;
 mod server;
+mod sync;
 mod table;
 mod targets;
 mod trace;

@@ -1,53 +1,58 @@
-//! duocall's socket without what it counts and watches; see `src/nonblocking/socket.rs`.
+//! duocall's socket without what it counts and watches; see `src/nonblocking/socket.rs`. What
+//! watches it is the same.
 
 use std::io::{self, ErrorKind::WouldBlock, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
+use crate::sync::lock;
+
+#[expect(dead_code, reason = "a connection by hand never rests")]
+#[path = "../../../../../src/nonblocking/socket/hub.rs"]
+mod hub;
+
 #[derive(Default)]
-struct Bell {
-    rang: AtomicBool,
+struct Link {
+    news: AtomicBool,
+    ended: AtomicBool,
     task: Mutex<Option<Waker>>,
 }
 
-impl Bell {
+impl Link {
     fn listen(&self, cx: &Context<'_>) {
-        let mut task = self.task.lock().expect("nobody panics here");
+        let mut task = lock(&self.task);
         if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *task = Some(cx.waker().clone());
         }
     }
 }
 
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.rang.store(true, SeqCst);
-        let task = self.task.lock().expect("nobody panics here").take();
-        task.inspect(Waker::wake_by_ref);
-    }
-}
-
 pub(super) struct Socket {
     io: Async<TcpStream>,
-    bell: Arc<Bell>,
-    waker: Waker,
+    link: Arc<Link>,
+    seat: hub::Seat,
     drained: bool,
-    registered: bool,
 }
 
 impl Socket {
     pub(super) async fn connect(address: SocketAddr) -> io::Result<Socket> {
         let io = Async::<TcpStream>::connect(address).await?;
         io.get_ref().set_nodelay(true)?;
-        let bell = Arc::new(Bell::default());
-        let waker = Waker::from(bell.clone());
-        Ok(Socket { io, bell, waker, drained: false, registered: false })
+        let link = Arc::new(Link::default());
+        let seat = hub::join(&io, &link)?;
+        Ok(Socket { io, link, seat, drained: false })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        hub::leave(self.seat, &self.io);
     }
 }
 
@@ -57,35 +62,30 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if self.drained {
-            self.bell.listen(cx);
-        }
-        if self.bell.rang.swap(false, SeqCst) {
-            (self.drained, self.registered) = (false, false);
-        }
-        if !self.drained {
-            match self.io.get_ref().read(buffer) {
-                Err(error) if error.kind() == WouldBlock => {
-                    self.bell.listen(cx);
-                    self.drained = true;
-                }
-                done => {
-                    self.drained =
-                        matches!(done, Ok(1..)) && matches!(done, Ok(n) if n < buffer.len());
-                    return Poll::Ready(done);
+        self.link.listen(cx);
+        loop {
+            if self.link.news.swap(false, SeqCst) {
+                self.drained = false;
+            }
+            if !self.drained {
+                match self.io.get_ref().read(buffer) {
+                    Err(error) if error.kind() == WouldBlock => {
+                        hub::again(self.seat, &self.io)?;
+                        self.drained = true;
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok(read) => {
+                        let ended = read == 0 || self.link.ended.load(SeqCst);
+                        self.drained = read < buffer.len() && !ended;
+                        return Poll::Ready(Ok(read));
+                    }
                 }
             }
-        }
-        if !self.registered {
-            let waker = self.waker.clone();
-            let mut cx = Context::from_waker(&waker);
-            let pending = (0..3).any(|_| self.io.poll_readable(&mut cx).is_pending());
-            self.registered = pending;
-            if !pending {
-                waker.wake();
+            if hub::wait(self.seat, &self.io, &self.link)? {
+                return Poll::Pending;
             }
+            self.drained = false;
         }
-        Poll::Pending
     }
 }
 

@@ -1,0 +1,152 @@
+//! Nobody waits in vain, whatever comes in whatever order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::Waker;
+
+use super::super::{Link, tokio::Place};
+use super::{Guest, Mood, Next, Seat, State, lock};
+
+const SEATS: Seat = 4;
+
+/// The state with the system around it: an epoll, async-io's watch on it, a timer.
+struct World {
+    state: State,
+    /// What the epoll would tell.
+    ready: BTreeSet<Seat>,
+    watch: bool,
+    timer: bool,
+}
+
+impl World {
+    fn new() -> World {
+        let guest = |_| {
+            let link = Link::new(Place::default());
+            Some(Guest { link: Arc::new(link), mood: Mood::Quiet })
+        };
+        let guests = (0..SEATS).map(guest).collect();
+        let state = State { guests, ..State::default() };
+        World { state, ready: BTreeSet::new(), watch: false, timer: false }
+    }
+
+    fn mind(&mut self) {
+        if self.state.is_unminded() && self.state.waiting > 1 {
+            self.look();
+        }
+        match self.state.next() {
+            Next::Nothing => {}
+            Next::Watch => self.watch = true,
+            Next::Tick => self.timer = true,
+        }
+        assert_eq!((self.state.watched, self.state.ticking), (self.watch, self.timer));
+        assert!(self.state.waiting == 0 || self.watch || self.timer, "nobody would come");
+    }
+
+    fn look(&mut self) {
+        self.state.guessed = false;
+        for seat in std::mem::take(&mut self.ready) {
+            self.state.tell(seat, false);
+        }
+    }
+
+    /// The task is polled: reads what there is, and waits, unless there is news.
+    fn come_by(&mut self, seat: Seat) {
+        let guest = self.state.guests[seat].as_ref().expect("everybody stays");
+        guest.link.news.store(false, SeqCst);
+        *lock(&guest.link.task) = Some(Waker::noop().clone());
+        if !matches!(guest.mood, Mood::Waiting) {
+            self.state.wait(seat);
+            self.mind();
+        }
+    }
+
+    fn rest(&mut self, seat: Seat) {
+        self.state.quiet(seat);
+        self.mind();
+    }
+
+    /// What happens by itself: `false` if nothing does.
+    fn go_on(&mut self) -> bool {
+        if self.watch && !self.ready.is_empty() {
+            self.watch = false;
+            if self.state.watched().is_none() {
+                self.look();
+                self.mind();
+            }
+        } else if self.timer {
+            self.timer = false;
+            self.state.ticked();
+            self.look();
+            self.mind();
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn seats(&self, of: fn(&Mood) -> bool) -> BTreeSet<Seat> {
+        let is = |seat: &Seat| self.state.guests[*seat].as_ref().is_some_and(|it| of(&it.mood));
+        (0..SEATS).filter(is).collect()
+    }
+
+    fn waiting(&self) -> BTreeSet<Seat> {
+        self.seats(|mood| matches!(mood, Mood::Waiting))
+    }
+
+    fn told(&self) -> BTreeSet<Seat> {
+        self.seats(|mood| matches!(mood, Mood::Told(_)))
+    }
+
+    /// Anything, in any order.
+    fn wander(&mut self, random: &mut fastrand::Rng) {
+        for _ in 0..40 {
+            let seat = random.usize(..SEATS);
+            match random.u8(..6) {
+                0 | 1 => self.come_by(seat),
+                2 => drop(self.ready.insert(seat)),
+                3 => self.rest(seat),
+                4 => self.look(),
+                _ => drop(self.go_on()),
+            }
+            self.mind();
+        }
+    }
+}
+
+fn worlds() -> impl Iterator<Item = World> {
+    (0..2000).map(|seed| {
+        let mut world = World::new();
+        world.wander(&mut fastrand::Rng::with_seed(seed));
+        world
+    })
+}
+
+#[test]
+fn nobody_waits_in_vain_for_one_who_never_comes_by() {
+    for mut world in worlds() {
+        let mut waiting = world.waiting();
+        let patient = waiting.pop_first();
+        world.ready = waiting;
+        let steps = (0..20).take_while(|_| world.go_on()).count();
+        assert!(steps < 20, "it never rests");
+        // The guess may have been wrong; whoever was told is waiting no more.
+        assert!(world.waiting().iter().all(|seat| Some(*seat) == patient));
+        assert!(world.waiting().is_empty() || world.watch);
+    }
+}
+
+#[test]
+fn all_is_quiet_when_everybody_comes_by() {
+    for mut world in worlds() {
+        world.ready.insert(0);
+        let quiet = (0..20).any(|_| {
+            while let Some(seat) = world.told().pop_first() {
+                world.come_by(seat);
+            }
+            assert!(world.waiting().is_empty() || world.watch, "it leans on the timer");
+            !world.go_on()
+        });
+        assert!(quiet, "it never rests");
+    }
+}
