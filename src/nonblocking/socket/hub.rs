@@ -12,6 +12,7 @@
 //! does it for him.
 
 #[cfg(test)]
+#[path = "hub/laws.rs"]
 mod laws;
 
 use std::io;
