@@ -147,6 +147,8 @@ mod http2;
 #[path = "http2_none.rs"]
 mod http2;
 #[cfg(any(feature = "async", feature = "blocking"))]
+mod idle;
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod landing;
 #[cfg(feature = "mock")]
 #[cfg_attr(docsrs, doc(cfg(feature = "mock")))]

@@ -1,23 +1,27 @@
 //! From a URL to a connection that ureq can use.
 
+use std::fmt;
 use std::io::ErrorKind::{TimedOut, WouldBlock};
 use std::io::{Read, Write};
+use std::iter;
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use http::Uri;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, LazyBuffers, NextTimeout};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 
+use super::connection::{Connection, Lent, exchange, other};
 use super::current;
 use super::hangup::Target;
-use super::socket::{Connection, Socket, exchange, other};
+use super::socket::Socket;
 use super::wire::Wire;
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
+use crate::idle::Idle;
 use crate::proxy::{AT_ONCE, Move, Proxies, Tunnel};
 use crate::resolve::{Found, Names};
 use crate::tls::Tls;
@@ -34,8 +38,8 @@ impl Resolver for Later {
     }
 }
 
-#[derive(Debug)]
 pub(super) struct Connect {
+    idle: Arc<Idle<Connection>>,
     tls: Tls,
     names: Names,
     proxies: Proxies,
@@ -44,6 +48,7 @@ pub(super) struct Connect {
 impl Connect {
     pub(super) fn new(api: &Api) -> Connect {
         Connect {
+            idle: Arc::new(Idle::new(api.concurrency())),
             tls: api.tls().clone(),
             names: api.names().clone(),
             proxies: api.proxies().clone(),
@@ -52,17 +57,31 @@ impl Connect {
 }
 
 impl Connector for Connect {
-    type Out = Connection;
+    type Out = Lent;
 
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        _: Option<()>,
-    ) -> Result<Option<Connection>, Error> {
-        let wire = self.wire(details.uri, &*exchange()?).map_err(other)?;
-        let config = details.config;
-        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Connection::new(wire, buffers)))
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Lent>, Error> {
+        let exchange = exchange()?;
+        let uri = current::unsaid(|unsaid| &mut unsaid.uri);
+        let mut kept = iter::from_fn(|| self.idle.take(|it| it.leads_to(&uri)));
+        let kept = kept.find(|connection| connection.is_quiet());
+        exchange.set_reused(kept.is_some());
+        let connection = match kept {
+            Some(mut connection) => {
+                connection.serve_again();
+                connection
+            }
+            None => {
+                let wire = self.wire(&uri, &exchange).map_err(other)?;
+                Box::new(Connection::new(wire, &uri, details.config))
+            }
+        };
+        Ok(Some(Lent::new(connection, &self.idle)))
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connect")
     }
 }
 
@@ -156,9 +175,8 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Instant;
 
-    use std::sync::Arc;
-
     use super::*;
+    use crate::blocking::unsaid::Unsaid;
     use crate::cancel::Cancel;
     use crate::clock::Seat;
     use crate::policy::Timeouts;
@@ -172,7 +190,7 @@ mod tests {
         let (seat, limits) = (Seat::default(), Timeouts::default());
         let exchange = Exchange::new(seat, now, limits, end, Some(cancel.clone()));
         let exchange = Arc::new(exchange);
-        let mut current = Some(Current::new(&exchange, None, false));
+        let mut current = Some(Current::new(&exchange, Unsaid::default()));
         let (release, released) = mpsc::channel::<()>();
         let released = Mutex::new(released);
         let mut names = Names::default();

@@ -1,8 +1,8 @@
 //! The exchange that ureq works on in this thread.
 //!
-//! ureq keeps connections across requests and tells them nothing of the request
-//! they serve. Our sockets ask here whose limits they are under, and leave here
-//! what they know: bytes, phases, reuse.
+//! ureq tells a connection nothing of the request it serves, and is told little of
+//! it. Our sockets ask here whose limits they are under and what to send, and leave
+//! here what they know: bytes, phases, reuse.
 
 use std::cell::RefCell;
 use std::mem;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::hangup::{HangUp, Target};
+use super::unsaid::Unsaid;
 use crate::cancel::Subscription;
 use crate::transport::Exchange;
 
@@ -21,37 +22,12 @@ pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
     /// Interrupts what the call waits for when it is cancelled.
     interrupt: Option<Interrupt>,
-    unsaid: Option<Unsaid>,
-    /// The body waits for the server's word.
-    announced: bool,
+    unsaid: Unsaid,
 }
 
 impl Current {
-    pub(super) fn new(
-        exchange: &Arc<Exchange>,
-        unsaid: Option<Unsaid>,
-        announced: bool,
-    ) -> Current {
-        let exchange = exchange.clone();
-        Current { exchange, interrupt: None, unsaid, announced }
-    }
-}
-
-/// What of a request ureq is not told, because it would log it.
-pub(super) struct Unsaid {
-    /// The request line.
-    pub(super) line: Vec<u8>,
-    /// Header fields.
-    pub(super) fields: Vec<u8>,
-}
-
-impl Unsaid {
-    /// The bytes for the wire, from those that ureq has made without it.
-    pub(super) fn said(&self, output: &[u8]) -> Option<Vec<u8>> {
-        let line = output.windows(2).position(|end| end == b"\r\n")?;
-        let head = output.windows(4).position(|end| end == b"\r\n\r\n")?;
-        let (fields, rest) = (&output[line..head], &output[head + 2..]);
-        Some([&self.line, fields, b"\r\n", &self.fields, rest].concat())
+    pub(super) fn new(exchange: &Arc<Exchange>, unsaid: Unsaid) -> Current {
+        Current { exchange: exchange.clone(), interrupt: None, unsaid }
     }
 }
 
@@ -90,15 +66,10 @@ pub(super) fn exchange() -> Option<Arc<Exchange>> {
     CURRENT.with_borrow(|current| current.as_ref().map(|c| c.exchange.clone()))
 }
 
-/// What the first bytes of the request still lack.
-pub(super) fn unsaid() -> Option<Unsaid> {
-    CURRENT.with_borrow_mut(|current| current.as_mut()?.unsaid.take())
-}
-
-/// Whether the body waits for the server's word; says so once.
-pub(super) fn announced() -> bool {
+/// Takes a part of what ureq was not told.
+pub(super) fn unsaid<T: Default>(part: impl FnOnce(&mut Unsaid) -> &mut T) -> T {
     CURRENT.with_borrow_mut(|current| {
-        current.as_mut().is_some_and(|current| mem::take(&mut current.announced))
+        current.as_mut().map_or_else(T::default, |it| mem::take(part(&mut it.unsaid)))
     })
 }
 

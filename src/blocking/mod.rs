@@ -14,6 +14,7 @@
 mod announced;
 mod batch;
 mod connect;
+mod connection;
 mod current;
 mod driver;
 mod hangup;
@@ -23,6 +24,7 @@ mod peek;
 mod socket;
 mod streamed;
 mod transport;
+mod unsaid;
 mod wire;
 
 use std::fmt;

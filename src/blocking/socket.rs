@@ -1,34 +1,17 @@
-//! Connections for ureq: std sockets and rustls, under the limits of the exchange at hand.
+//! TCP sockets under the limits of the exchange at hand.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, ErrorKind::*, Read, Write};
-use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Type};
-use ureq::Error;
-use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
-use super::announced::{GO_ON, Word, word};
 use super::current;
 use super::hangup::Target;
-use super::interim::Interim;
 use super::peek::{peek, peek_at};
-use super::wire::Wire;
-use crate::engine::chunks::Chunks;
 use crate::error::{ErrorKind, Phase};
-use crate::transport::{Exchange, Failure, MAX_HEAD};
-
-pub(super) fn other(failure: Failure) -> Error {
-    Error::Other(failure.into())
-}
-
-pub(super) fn exchange() -> Result<Arc<Exchange>, Error> {
-    current::exchange().ok_or_else(|| other(Failure::new(ErrorKind::Other, "no exchange at hand")))
-}
+use crate::transport::{Exchange, Failure};
 
 /// A TCP socket whose reads and writes end with the phase of the exchange at hand.
 pub(super) struct Socket {
@@ -39,7 +22,7 @@ pub(super) struct Socket {
     /// hung up, so that is looked for first.
     broken: Option<io::Error>,
     /// What comes is an answer, and not perhaps a ticket of TLS.
-    plain: bool,
+    pub(super) plain: bool,
     /// Bytes written since we looked whether the server has answered.
     unlooked: usize,
 }
@@ -82,7 +65,8 @@ impl Socket {
         self.broken.is_some()
     }
 
-    /// Open, and with nothing to read.
+    /// Open, with no byte of a response waiting. (A ticket of TLS 1.3 may wait;
+    /// the connection is then let go, which is rare and safe.)
     pub(super) fn is_quiet(&self) -> bool {
         matches!(peek(&self.stream), Err(error) if error.kind() == WouldBlock)
     }
@@ -198,166 +182,4 @@ fn is_late(error: &io::Error) -> bool {
 /// The peer has closed the connection, or reset it.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset)
-}
-
-/// What ureq keeps: the bytes on their way in and out, and the wire.
-pub(super) struct Connection {
-    wire: Wire,
-    buffers: LazyBuffers,
-    interim: Interim,
-    chunks: Chunks,
-    /// Made for the exchange at hand, and not taken from the pool.
-    fresh: bool,
-    /// The head of the response lies in the buffers, and ureq asks for it once more.
-    answered: bool,
-}
-
-impl Connection {
-    pub(super) fn new(mut wire: Wire, buffers: LazyBuffers) -> Connection {
-        if let Wire::Plain(socket) = &mut wire {
-            socket.plain = true;
-        }
-        let (interim, chunks) = (Interim::new(), Chunks::none());
-        Connection { wire, buffers, interim, chunks, fresh: true, answered: false }
-    }
-
-    /// Notes a new exchange on this connection.
-    fn begin(&mut self, exchange: &Exchange) {
-        if exchange.phase() < Phase::Send {
-            exchange.set_reused(!self.fresh);
-            if !self.fresh {
-                self.wire.socket().hang_up_on_cancel();
-            }
-            self.fresh = false;
-            (self.interim, self.chunks) = (Interim::new(), Chunks::new());
-        }
-        exchange.enter(Phase::Send);
-    }
-
-    /// Waits for the server's word on an announced body, and passes on what ureq understands of it.
-    fn await_word(&mut self, exchange: &Exchange) -> Result<(), Failure> {
-        exchange.be_patient();
-        let mut heard = Vec::new();
-        let mut buffer = [0; 4 << 10];
-        loop {
-            match word(&heard) {
-                Word::Nothing(bytes) => drop(heard.drain(..bytes)),
-                Word::Wanted => break,
-                Word::Response => {
-                    exchange.withhold();
-                    self.answered = true;
-                    break;
-                }
-                Word::None if heard.len() >= MAX_HEAD => {
-                    return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
-                }
-                Word::None => match self.wire.read(&mut buffer) {
-                    Ok(0) => return Err(closed()),
-                    Ok(read) => {
-                        exchange.received(read);
-                        heard.extend_from_slice(&buffer[..read]);
-                    }
-                    Err(error) => {
-                        let failure = Failure::from_io(error, Phase::Send);
-                        if !matches!(failure.kind, ErrorKind::Timeout(Phase::Send)) {
-                            return Err(failure);
-                        }
-                        // It has had its time.
-                        heard.splice(..0, GO_ON.iter().copied());
-                        break;
-                    }
-                },
-            }
-        }
-        // Waiting is no part of the time for writing.
-        exchange.enter(Phase::Send);
-        let kept = self.interim.bare(&mut heard);
-        let kept = self.chunks.pass(&mut heard[..kept])?;
-        self.buffers.input_append_buf()[..kept].copy_from_slice(&heard[..kept]);
-        self.buffers.input_appended(kept);
-        Ok(())
-    }
-}
-
-fn closed() -> Failure {
-    Failure::from_io(io::ErrorKind::UnexpectedEof.into(), Phase::Send)
-}
-
-impl Transport for Connection {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
-    }
-
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
-        let exchange = exchange()?;
-        self.begin(&exchange);
-        if amount == 0 {
-            return Ok(());
-        }
-        let mut output = Cow::from(&self.buffers.output()[..amount]);
-        if let Some(unsaid) = current::unsaid() {
-            // ureq's part of a head is a few lines, which it writes at once.
-            let incomplete = || other(Failure::new(ErrorKind::Other, "an incomplete head"));
-            output = unsaid.said(&output).ok_or_else(incomplete)?.into();
-        }
-        let written = self.wire.write_all(&output).and_then(|()| self.wire.flush());
-        written.map_err(|error| other(Failure::from_io(error, Phase::Send)))
-    }
-
-    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        let exchange = exchange()?;
-        if current::announced() {
-            return self.await_word(&exchange).map(|()| true).map_err(other);
-        }
-        if mem::take(&mut self.answered) {
-            return Ok(true);
-        }
-        if exchange.phase() == Phase::Send {
-            exchange.enter(Phase::Head);
-        }
-        loop {
-            let input = self.buffers.input_append_buf();
-            // As a failure of ours it is not taken for the end of a body.
-            let amount = self.wire.read(input);
-            let amount =
-                amount.map_err(|error| other(Failure::from_io(error, exchange.phase())))?;
-            exchange.received(amount);
-            let kept = self.interim.bare(&mut input[..amount]);
-            let mut kept = self.chunks.pass(&mut input[..kept]).map_err(other)?;
-            if amount == 0 {
-                let missing = self.chunks.missing();
-                kept = missing.len();
-                input[..kept].copy_from_slice(missing);
-            }
-            self.buffers.input_appended(kept);
-            if kept > 0 || amount == 0 {
-                return Ok(kept > 0);
-            }
-        }
-    }
-
-    /// ureq asks before it puts a connection away and again before it reuses it;
-    /// the second time tells all that the first would.
-    fn is_open(&mut self) -> bool {
-        if self.wire.socket().is_broken() {
-            return false;
-        }
-        let taken_out = current::exchange().is_none_or(|exchange| exchange.untouched());
-        if !taken_out {
-            // From now on it may serve another call.
-            current::let_go();
-            return true;
-        }
-        self.wire.is_quiet()
-    }
-
-    fn is_tls(&self) -> bool {
-        matches!(self.wire, Wire::Tls(_))
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connection")
-    }
 }

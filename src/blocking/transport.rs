@@ -1,23 +1,21 @@
 //! What moves the bytes: ureq, or a transport of your own.
 
 use std::io::{self, Read};
-use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::header::EXPECT;
 use http::request::Parts;
-use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
 use ureq::config::AutoHeaderValue;
-use ureq::{Agent, AsSendBody, Error, RequestExt, SendBody, Timeout};
+use ureq::{Agent, AsSendBody, Error, SendBody, Timeout};
 
 use super::connect::{Connect, Later};
-use super::current::{self, Current, Unsaid};
+use super::current::{self, Current};
+use super::unsaid::Unsaid;
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
-use crate::proxy::{self, Proxies, Proxy};
+use crate::proxy::{self, Proxies};
 use crate::tls::TlsFault;
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
@@ -95,47 +93,43 @@ pub(super) struct Ureq {
     /// The caller's own agent: its sockets know nothing of exchanges, so ureq's
     /// limits of time have to do.
     foreign: bool,
+    /// Where our agent thinks that its requests go.
+    stand_in: Uri,
     proxies: Proxies,
     api: Api,
 }
 
 impl Ureq {
     pub(super) fn new(api: &Api) -> Ureq {
-        let idle = api.concurrency();
         let config = plain!(Agent::config_builder())
             .proxy(None)
-            .max_idle_connections(idle)
-            .max_idle_connections_per_host(idle)
-            .max_idle_age(Duration::from_secs(15))
             // A whole head has to fit, and a little of the body.
             .input_buffer_size(MAX_HEAD + (16 << 10))
             .output_buffer_size(16 << 10)
             .build();
         let agent = Agent::with_parts(config, Connect::new(api), Later);
-        Ureq { agent, foreign: false, proxies: api.proxies().clone(), api: api.clone() }
+        Ureq { foreign: false, proxies: api.proxies().clone(), ..Ureq::on_agent(api, agent) }
     }
 
     pub(super) fn on_agent(api: &Api, agent: Agent) -> Ureq {
-        Ureq { agent, foreign: true, proxies: Proxies::None, api: api.clone() }
+        let stand_in = Uri::from_static("http://-/");
+        Ureq { agent, foreign: true, stand_in, proxies: Proxies::None, api: api.clone() }
     }
 
-    fn run<B: AsSendBody + 'static>(
-        &self,
-        request: Request<B>,
-        exchange: &Exchange,
-    ) -> Result<Response<ureq::Body>, Error> {
-        if !self.foreign {
-            return self.agent.run(request);
-        }
+    /// Tells the caller's own agent with the request what ours knows, and the limits of time.
+    fn tell(&self, mut parts: Parts, exchange: &Exchange) -> Parts {
+        // A hint that comes before the word would make ureq wait for a response, in vain.
+        parts.headers.remove(EXPECT);
         let limits = exchange.timeouts();
-        plain!(request.with_agent(&self.agent).configure())
+        let request = self.agent.configure_request(Request::from_parts(parts, ()));
+        let told = plain!(request)
             .timeout_global(Some(exchange.left()))
             .timeout_resolve(Some(limits.connect))
             .timeout_connect(Some(limits.connect))
             .timeout_recv_response(Some(limits.head))
             .timeout_per_read(Some(limits.idle.max(limits.head)))
-            .timeout_per_write(Some(limits.head))
-            .run()
+            .timeout_per_write(Some(limits.head));
+        told.build().into_parts().0
     }
 }
 
@@ -150,27 +144,21 @@ impl Transport for Ureq {
         let (mut parts, body) = request.into_parts();
         let proxy = self.proxies.choose(&parts.uri)?;
         let proxy = proxy.filter(|proxy| proxy.forwards(&parts.uri));
+        let mut unsaid = Unsaid::default();
         if self.foreign {
-            // A hint that comes before the word would make ureq wait for a response, in vain.
-            parts.headers.remove(EXPECT);
+            parts = self.tell(parts, exchange);
+        } else {
+            unsaid = Unsaid::new(&mut parts, &body, proxy, &self.stand_in);
         }
-        let announced = parts.headers.contains_key(EXPECT);
-        let unsaid = if self.foreign { None } else { Some(keep_back(&mut parts, proxy)) };
-        let mut current = Some(Current::new(exchange, unsaid, announced));
-        let mut reader = None;
-        if body.bytes().is_none() {
-            reader = Some(body.clone().into_reader()?);
-        }
-        let sent = current::within(&mut current, || match (reader, body.bytes()) {
-            (Some(reader), _) => {
-                let body = SendBody::from_owned_reader(reader);
-                self.run(Request::from_parts(parts, body), exchange)
-            }
-            (None, Some(bytes)) if !bytes.is_empty() => {
-                self.run(Request::from_parts(parts, bytes.to_vec()), exchange)
-            }
-            _ => self.run(Request::from_parts(parts, ()), exchange),
-        });
+        let mut current = Some(Current::new(exchange, unsaid));
+        let (mut nothing, mut bytes, mut reader) = ((), body.bytes().map(|it| &it[..]), None);
+        let load = match &mut bytes {
+            Some([]) => nothing.as_body(),
+            Some(bytes) => bytes.as_body(),
+            None => SendBody::from_reader(reader.insert(body.clone().into_reader()?)),
+        };
+        let request = Request::from_parts(parts, load);
+        let sent = current::within(&mut current, || self.agent.run(request));
         let (parts, body) = sent.map_err(|error| failure(error, exchange))?.into_parts();
         if self.foreign {
             // It tells nothing of bytes, but here is a head.
@@ -181,38 +169,6 @@ impl Transport for Ureq {
         let body = BodyReader { reader, current };
         Ok(Response::from_parts(parts, Box::new(body)))
     }
-}
-
-/// Takes everything out of a request that ureq has no need to know. It logs
-/// targets and, byte for byte, heads; a credential may be in either.
-fn keep_back(parts: &mut Parts, proxy: Option<&Proxy>) -> Unsaid {
-    let line = match proxy {
-        // It wants the whole URL.
-        Some(proxy) => {
-            proxy.sign(&mut parts.headers);
-            format!("{} {} HTTP/1.1", parts.method, parts.uri).into_bytes()
-        }
-        None => {
-            let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-            format!("{} {target} HTTP/1.1", parts.method).into_bytes()
-        }
-    };
-    let mut uri = mem::take(&mut parts.uri).into_parts();
-    uri.path_and_query = Some(PathAndQuery::from_static("/"));
-    parts.uri = Uri::from_parts(uri).expect("another path makes no bad URL");
-    let mut fields = Vec::new();
-    let told = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT];
-    let told = told.map(|name| (parts.headers.remove(&name), name));
-    for (name, value) in &parts.headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            fields.extend_from_slice(part);
-        }
-    }
-    parts.headers.clear();
-    for (value, name) in told {
-        value.map(|value| parts.headers.insert(name, value));
-    }
-    Unsaid { line, fields }
 }
 
 struct BodyReader {

@@ -29,10 +29,6 @@ impl Wire {
         }
     }
 
-    pub(super) fn is_quiet(&mut self) -> bool {
-        self.socket().is_quiet()
-    }
-
     fn stream(&mut self) -> &mut Socket {
         match self {
             Wire::Plain(socket) => socket,
@@ -64,12 +60,6 @@ impl Wire {
             Wire::Plain(socket) => socket,
             Wire::Tls(stream) => &stream.sock,
         }
-    }
-
-    /// Open, with no byte of a response waiting. (A ticket of TLS 1.3 may wait;
-    /// the connection is then let go, which is rare and safe.)
-    pub(super) fn is_quiet(&mut self) -> bool {
-        self.socket().is_quiet()
     }
 
     fn stream(&mut self) -> &mut dyn Stream {

@@ -16,13 +16,13 @@ use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
 
-use super::idle::{Idle, Origin};
 use super::outgoing::Outgoing;
 use super::reader::Reader;
 use super::socket::Link;
 use super::wire::Wire;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase};
+use crate::idle::{Idle, Origin};
 use crate::proxy::Proxy;
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
@@ -94,7 +94,7 @@ impl Connection {
         self: Box<Connection>,
         head: Response<HyperBody>,
         exchange: &Arc<Exchange>,
-        idle: &Arc<Idle>,
+        idle: &Arc<Idle<Connection>>,
     ) -> Response<Reader> {
         let (idle, exchange) = (idle.clone(), exchange.clone());
         // Who answers before it has the whole request wants no more of it (RFC 9112 section 9.5).
@@ -196,7 +196,7 @@ impl Hold {
 pub(super) struct Incoming {
     connection: Option<Box<Connection>>,
     body: HyperBody,
-    idle: Arc<Idle>,
+    idle: Arc<Idle<Connection>>,
     exchange: Arc<Exchange>,
     early: bool,
 }

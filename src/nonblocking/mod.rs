@@ -21,7 +21,6 @@ mod http2;
 #[cfg(not(feature = "http2"))]
 #[path = "http2_none.rs"]
 mod http2;
-mod idle;
 mod outgoing;
 mod own;
 mod pages;

@@ -1,5 +1,6 @@
 //! Our own transport: HTTP/1.1, and HTTP/2 where the API asks for it.
 
+use std::iter;
 use std::sync::Arc;
 
 use http::{Request, Response, Uri};
@@ -7,18 +8,18 @@ use http::{Request, Response, Uri};
 use super::connect::Means;
 use super::h1::Connection;
 use super::http2::{Hub, Line};
-use super::idle::Idle;
 use super::reader::Reader;
 use super::socket::Reactor;
 use super::transport::Transport;
 use crate::api::Api;
 use crate::body::Body;
+use crate::idle::Idle;
 use crate::proxy;
 use crate::transport::{Exchange, Failure};
 
 pub(crate) struct Own {
     means: Means,
-    idle: Arc<Idle>,
+    idle: Arc<Idle<Connection>>,
     hub: Option<Box<Hub>>,
 }
 
@@ -46,7 +47,13 @@ impl Own {
         let proxy = self.means.forwarder(request.uri())?;
         let reused = match fresh {
             Some(_) => None,
-            None => self.idle.take(request.uri(), self.means.reactor),
+            None => {
+                let here = (self.means.reactor.here)();
+                let fits =
+                    |it: &Connection| it.origin.is_of(request.uri()) && it.link.place == here;
+                let mut kept = iter::from_fn(|| self.idle.take(fits));
+                kept.find_map(|mut it| it.is_good().then_some(it))
+            }
         };
         exchange.set_reused(reused.is_some());
         let mut connection = match reused.or(fresh) {

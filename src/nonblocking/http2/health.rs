@@ -11,9 +11,9 @@ use h2::{Ping, PingPong};
 use smol::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::idle;
 use super::super::wire::Wire;
 use crate::http2::KeepAlive;
+use crate::idle;
 
 /// A connection that was heard that lately is not in doubt.
 const LATELY: Duration = Duration::from_secs(1);

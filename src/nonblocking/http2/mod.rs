@@ -14,11 +14,11 @@ use smol::channel::{self, Receiver, Sender};
 
 use super::connect::Means;
 use super::h1;
-use super::idle::Origin;
 use super::socket::ASYNC_IO;
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::http2::Http2;
+use crate::idle::Origin;
 use crate::sync::lock;
 use crate::transport::{Exchange, Failure};
 use connection::{Connection, Terms};

@@ -1,0 +1,71 @@
+//! Connections that wait for their next request.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+
+use crate::sync::lock;
+
+/// How long one may wait. Many servers give up after 60 s, some after 20.
+pub(crate) const LONGEST: Duration = Duration::from_secs(15);
+
+/// Idle connections. All have the TLS configuration and the proxies of the one
+/// API that owns the pool, so those tell none from another.
+pub(crate) struct Idle<C> {
+    most: usize,
+    resting: Mutex<Vec<Resting<C>>>,
+}
+
+struct Resting<C> {
+    connection: Box<C>,
+    since: Instant,
+}
+
+/// Where a connection leads.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Origin(Scheme, Authority);
+
+impl Origin {
+    /// The engine's URLs have both parts.
+    pub(crate) fn of(uri: &Uri) -> Origin {
+        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
+        let authority = uri.authority().cloned().expect("an absolute URL");
+        Origin(scheme, authority)
+    }
+
+    pub(crate) fn is_of(&self, uri: &Uri) -> bool {
+        uri.authority() == Some(&self.1) && uri.scheme() == Some(&self.0)
+    }
+}
+
+impl<C> Idle<C> {
+    pub(crate) fn new(most: usize) -> Idle<C> {
+        Idle { most, resting: Mutex::default() }
+    }
+
+    /// The one used last of those that fit. Whether it is still good is for the taker to see.
+    pub(crate) fn take(&self, fits: impl Fn(&C) -> bool) -> Option<Box<C>> {
+        let mut resting = lock(&self.resting);
+        let at = resting.iter().rposition(|rest| fits(&rest.connection))?;
+        let found = resting.remove(at);
+        drop(resting);
+        // Those below are older still.
+        (found.since.elapsed() < LONGEST).then_some(found.connection)
+    }
+
+    pub(crate) fn put(&self, connection: Box<C>) {
+        let since = Instant::now();
+        let mut resting = lock(&self.resting);
+        let old = |rest: &Resting<C>| since.saturating_duration_since(rest.since) >= LONGEST;
+        let stale = resting.iter().take_while(|rest| old(rest)).count();
+        let full = (resting.len() + 1).saturating_sub(self.most.saturating_add(stale));
+        // Closed after the lock is gone.
+        let surplus = (stale + full).min(resting.len());
+        let gone: Vec<Resting<C>> = resting.drain(..surplus).collect();
+        resting.push(Resting { connection, since });
+        drop(resting);
+        drop(gone);
+    }
+}
