@@ -12,7 +12,6 @@ use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport}
 
 use super::announced::{GO_ON, Word, word};
 use super::current;
-use super::interim::Interim;
 use super::wire::Wire;
 use crate::engine::chunks::Chunks;
 use crate::error::{ErrorKind, Phase};
@@ -32,7 +31,6 @@ pub(super) struct Connection {
     origin: Origin,
     wire: Wire,
     buffers: LazyBuffers,
-    interim: Interim,
     chunks: Chunks,
     /// The head of the response lies in the buffers, and ureq asks for it once more.
     answered: bool,
@@ -44,8 +42,8 @@ impl Connection {
             socket.plain = true;
         }
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        let (interim, chunks) = (Interim::new(), Chunks::new());
-        Connection { origin: Origin::of(uri), wire, buffers, interim, chunks, answered: false }
+        let (origin, chunks) = (Origin::of(uri), Chunks::new());
+        Connection { origin, wire, buffers, chunks, answered: false }
     }
 
     pub(super) fn leads_to(&self, uri: &Uri) -> bool {
@@ -60,7 +58,7 @@ impl Connection {
     /// Serves the call at hand as well.
     pub(super) fn serve_again(&mut self) {
         self.wire.socket().hang_up_on_cancel();
-        (self.interim, self.chunks) = (Interim::new(), Chunks::new());
+        self.chunks = Chunks::new();
     }
 
     /// Waits for the server's word on an announced body, and passes on what ureq understands of it.
@@ -100,8 +98,7 @@ impl Connection {
         }
         // Waiting is no part of the time for writing.
         exchange.enter(Phase::Send);
-        let kept = self.interim.bare(&mut heard);
-        let kept = self.chunks.pass(&mut heard[..kept])?;
+        let kept = self.chunks.pass(&mut heard)?;
         self.buffers.input_append_buf()[..kept].copy_from_slice(&heard[..kept]);
         self.buffers.input_appended(kept);
         Ok(())
@@ -142,8 +139,7 @@ impl Connection {
             let amount =
                 amount.map_err(|error| other(Failure::from_io(error, exchange.phase())))?;
             exchange.received(amount);
-            let kept = self.interim.bare(&mut input[..amount]);
-            let mut kept = self.chunks.pass(&mut input[..kept]).map_err(other)?;
+            let mut kept = self.chunks.pass(&mut input[..amount]).map_err(other)?;
             if amount == 0 {
                 let missing = self.chunks.missing();
                 kept = missing.len();

@@ -18,7 +18,6 @@ mod connection;
 mod current;
 mod driver;
 mod hangup;
-mod interim;
 mod pages;
 mod peek;
 mod socket;

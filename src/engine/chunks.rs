@@ -1,9 +1,10 @@
-//! Chunks on their way in (RFC 9112 section 7.1), before a transport sees them.
+//! Responses on their way in (RFC 9112 section 7.1), before a transport sees them.
 //!
 //! The two HTTP stacks differ in what they forgive: a sign before a size, a trailer
 //! that is no field, an end that comes a line too early. Here it is one rule for
-//! both. Extensions and trailers are dropped, for they tell us nothing, and so a
-//! transport has no limit of its own on them.
+//! both. Extensions, trailers and the fields of an interim response are dropped, for
+//! they tell us nothing, and so a transport has no rule of its own for them: ureq takes
+//! a `100 Continue` with fields (RFC 9110 section 15.2) for a violation of the protocol.
 
 use crate::error::ErrorKind;
 use crate::transport::{Failure, MAX_HEAD};
@@ -18,7 +19,7 @@ pub(crate) struct Chunks {
     line: [u8; LINE],
     held: usize,
     chunked: bool,
-    /// Bytes of extensions and trailers that may still come.
+    /// Bytes that may still be dropped.
     room: usize,
 }
 
@@ -66,6 +67,12 @@ impl Chunks {
         while at < bytes.len() {
             let (taken, keeps) = match self.state {
                 State::Through => (bytes.len() - at, true),
+                State::Fields { interim: true } => {
+                    let taken = self.head(&bytes[at..]);
+                    self.chunked = false;
+                    // The empty line stays, or what there is of it.
+                    (taken, self.state == State::StatusLine || self.line[..self.held] == *b"\r")
+                }
                 State::StatusLine | State::Fields { .. } => (self.head(&bytes[at..]), true),
                 State::Data(left) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
@@ -80,6 +87,9 @@ impl Chunks {
                     bytes.copy_within(at..at + taken, kept);
                 }
                 kept += taken;
+            } else {
+                let large = || Failure::new(ErrorKind::HeadTooLarge, "");
+                self.room = self.room.checked_sub(taken).ok_or_else(large)?;
             }
             at += taken;
         }
@@ -147,10 +157,6 @@ impl Chunks {
             (LastLineEnd, b'\n') => (Through, true),
             _ => return Err(broken()),
         };
-        if !keeps {
-            let large = || Failure::new(ErrorKind::HeadTooLarge, "");
-            self.room = self.room.checked_sub(1).ok_or_else(large)?;
-        }
         self.state = next;
         Ok(keeps)
     }
@@ -204,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_is_good_passes() {
-        let interim = "HTTP/1.1 103 Hints\r\nTransfer-Encoding: none\r\n\r\n";
+        let interim = "HTTP/1.1 103 Hints\r\n\r\n";
         for good in [
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n+5",
             "\r\nHTTP/1.1 200 OK\n\n+5\r\n",
@@ -213,6 +219,14 @@ mod tests {
         ] {
             assert_eq!(passed(good), Ok((good.to_owned(), &b""[..])));
         }
+    }
+
+    #[test]
+    fn of_an_interim_response_the_status_stays() {
+        let interim = "HTTP/1.1 100 Continue\r\nServer: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let last = "HTTP/1.1 200 OK\r\nServer: x\r\n\r\nHTTP/1.1 100 Continue\r\na: b\r\n\r\n";
+        let bare = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2);
+        assert_eq!(passed(&format!("{interim}{interim}{last}")), Ok((bare + last, &b""[..])));
     }
 
     #[test]
