@@ -140,7 +140,6 @@ impl Transport for Ureq {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         self.api.takes_http1()?;
-        exchange.remaining()?;
         let (mut parts, body) = request.into_parts();
         let proxy = self.proxies.choose(&parts.uri)?;
         let proxy = proxy.filter(|proxy| proxy.forwards(&parts.uri));
@@ -165,8 +164,7 @@ impl Transport for Ureq {
             exchange.received(1);
         }
         proxy::judge(proxy, parts.status)?;
-        let reader = body.into_with_config().limit(u64::MAX).reader();
-        let body = BodyReader { reader, current };
+        let body = BodyReader { reader: body.into_reader(), current };
         Ok(Response::from_parts(parts, Box::new(body)))
     }
 }
