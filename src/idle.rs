@@ -69,3 +69,28 @@ impl<C> Idle<C> {
         drop(gone);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_used_last_serves_first_and_the_oldest_go() {
+        let idle = Idle::new(3);
+        (0..5).for_each(|n| idle.put(Box::new(n)));
+        let even = |n: &i32| n % 2 == 0;
+        assert_eq!(idle.take(even).as_deref(), Some(&4));
+        assert_eq!(idle.take(even).as_deref(), Some(&2));
+        assert_eq!(idle.take(even), None, "there is no room for the first two");
+        assert_eq!(idle.take(|_| true).as_deref(), Some(&3));
+    }
+
+    #[test]
+    fn one_that_waited_too_long_is_let_go() {
+        let idle = Idle::new(3);
+        let long_ago = Instant::now().checked_sub(LONGEST).expect("the machine is up that long");
+        lock(&idle.resting).push(Resting { connection: Box::new(1), since: long_ago });
+        assert_eq!(idle.take(|_| true), None);
+        assert!(lock(&idle.resting).is_empty());
+    }
+}
