@@ -149,14 +149,14 @@ impl Transport for Ureq {
         } else {
             unsaid = Unsaid::new(&mut parts, &body, proxy, &self.stand_in);
         }
-        let mut current = Some(Current::new(exchange, unsaid));
         let (mut nothing, mut bytes, mut reader) = ((), body.bytes().map(|it| &it[..]), None);
         let load = match &mut bytes {
-            Some([]) => nothing.as_body(),
+            Some(bytes) if bytes.is_empty() || unsaid.whole => nothing.as_body(),
             Some(bytes) => bytes.as_body(),
             None => SendBody::from_reader(reader.insert(body.clone().into_reader()?)),
         };
         let request = Request::from_parts(parts, load);
+        let mut current = Some(Current::new(exchange, unsaid));
         let sent = current::within(&mut current, || self.agent.run(request));
         let (parts, body) = sent.map_err(|error| failure(error, exchange))?.into_parts();
         if self.foreign {

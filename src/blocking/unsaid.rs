@@ -10,6 +10,8 @@ use crate::proxy::Proxy;
 
 /// Room for the head of most requests.
 const ROOM: usize = 512;
+/// A body up to this many bytes goes with its head, in one write.
+const SMALL: usize = 8 << 10;
 
 /// What our connection puts in the place of ureq's stand-in.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub(super) struct Unsaid {
     pub(super) uri: Uri,
     /// Its head, as it goes on the wire.
     pub(super) head: Vec<u8>,
+    /// The body, a small one, is behind it.
+    pub(super) whole: bool,
     /// Its body waits for the server's word.
     pub(super) announced: bool,
 }
@@ -34,17 +38,22 @@ impl Unsaid {
             proxy.sign(&mut parts.headers);
         }
         frame(&mut parts.headers, body);
-        let head = head(parts, proxy.is_some());
+        let mut head = head(parts, proxy.is_some());
         let told = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT];
-        let told = told.map(|name| (parts.headers.remove(&name), name));
+        let mut told = told.map(|name| (parts.headers.remove(&name), name));
         let announced = told[2].0.is_some();
+        let small = body.bytes().filter(|it| (1..=SMALL).contains(&it.len()) && !announced);
+        if let Some(bytes) = small {
+            head.extend_from_slice(bytes);
+            told[0].0 = Some(HeaderValue::from_static("0"));
+        }
         parts.headers.clear();
         parts.headers.insert(HOST, HeaderValue::from_static("-"));
         for (value, name) in told {
             value.map(|value| parts.headers.insert(name, value));
         }
         let uri = std::mem::replace(&mut parts.uri, stand_in.clone());
-        Unsaid { uri, head, announced }
+        Unsaid { uri, head, whole: small.is_some(), announced }
     }
 }
 
@@ -98,12 +107,12 @@ mod tests {
     fn split(method: &str, body: &Body, forwarded: bool) -> (String, Vec<String>) {
         let request = Request::builder().method(method).uri("http://a:8080/b?key=1");
         let (mut parts, ()) = request.header("x-key", "secret").body(()).unwrap().into_parts();
-        frame(&mut parts.headers, body);
-        let head = head(&parts, forwarded);
-        Unsaid::new(&mut parts, body, None, &Uri::from_static("http://-/"));
+        let proxy = Proxy::new("http://p:1");
+        let proxy = Some(&proxy).filter(|_| forwarded);
+        let unsaid = Unsaid::new(&mut parts, body, proxy, &Uri::from_static("http://-/"));
         assert_eq!(parts.uri, "http://-/");
         let told = parts.headers.iter().map(|(name, value)| format!("{name}: {value:?}"));
-        (String::from_utf8(head).unwrap(), told.collect())
+        (String::from_utf8(unsaid.head).unwrap(), told.collect())
     }
 
     #[test]
@@ -118,7 +127,7 @@ mod tests {
         assert_eq!(split("PUT", &chunked, true), (head.to_owned(), told));
         let head = "POST /b?key=1 HTTP/1.1\r\nhost: a:8080\r\nx-key: secret\r\n\
             content-length: 2\r\n\r\n";
-        let told = vec![host, "content-length: \"2\"".to_owned()];
-        assert_eq!(split("POST", &Body::from("ab"), false), (head.to_owned(), told));
+        let told = vec![host, "content-length: \"0\"".to_owned()];
+        assert_eq!(split("POST", &Body::from("ab"), false), (head.to_owned() + "ab", told));
     }
 }
