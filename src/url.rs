@@ -138,7 +138,10 @@ impl Url {
     pub(crate) fn join(&self, target: &str) -> Result<Url, UrlError> {
         if is_plain(target) && self.path().ends_with('/') {
             // There is no way for it to lead anywhere but below.
-            return self.with_target([self.path(), target].concat());
+            let mut path = String::with_capacity(self.path().len() + target.len());
+            path.push_str(self.path());
+            path.push_str(target);
+            return self.with_target(path);
         }
         check_caller_text(target)?;
         let (head, query) = split_query(target);
