@@ -97,7 +97,7 @@ fn exchange(
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
     *rest = None;
-    let request = std::mem::take(&mut call.outgoing);
+    let request = call.outgoing.take();
     let (head, mut body) = transport.send(request, exchange)?.into_parts();
     exchange.enter(Phase::Body);
     let mut inbox = call.inbox(head)?;

@@ -54,6 +54,7 @@ use credentials::{Refresh, Standing};
 use gate::{Admit, Permit};
 use inbox::{Inbox, Reply, Wanted};
 pub(crate) use opened::{Opened, io_error};
+pub(crate) use outgoing::Outgoing;
 
 /// Bytes kept of the body of a response that was judged a failure.
 pub(crate) const EVIDENCE: usize = 8 << 10;
@@ -123,7 +124,7 @@ pub(crate) struct Call {
     seat: Seat,
     hop: Option<Hop>,
     /// For the transport to take; one for each `Step::Send`.
-    pub(crate) outgoing: http::Request<Body>,
+    pub(crate) outgoing: Outgoing,
     random: fastrand::Rng,
     /// When the call began, moved on by the time it spent at the gate.
     started: Instant,
@@ -168,7 +169,7 @@ impl Call {
             bounds,
             seat,
             hop: None,
-            outgoing: http::Request::default(),
+            outgoing: Outgoing::default(),
             random,
             started: now,
             began: now,
@@ -324,9 +325,9 @@ impl Call {
             self.generation = generation;
             auth = Some(current);
         }
-        let (request, out) = (&self.request, &mut self.outgoing);
-        if let Err(mistake) = outgoing::build(&self.api, request, hop, auth, !self.plain, out) {
-            return self.fail(mistake.into(), now);
+        match outgoing::build(&self.api, &self.request, hop, auth, !self.plain) {
+            Ok(outgoing) => self.outgoing = outgoing,
+            Err(mistake) => return self.fail(mistake.into(), now),
         }
         self.spans.sends(&hop.method, &hop.url, self.trace.len());
         let cause = self.cause;
@@ -369,6 +370,8 @@ impl Call {
         let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
         self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
         self.spans.met(&attempt);
+        // Mostly the only one.
+        self.trace.reserve_exact(1);
         self.trace.push(attempt);
         match result {
             Ok(reply) => {

@@ -1,7 +1,7 @@
 //! A request as it goes to the transport.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request as HttpRequest};
+use http::{Method, Uri};
 
 use super::Hop;
 use super::coding;
@@ -13,15 +13,35 @@ use crate::error::Mistake;
 use crate::request::Request;
 use crate::url;
 
-/// Makes `out` the request of this hop.
+/// A request until it is sent. It stays in one place: it is large, and each future on the way to
+/// the transport would hold it.
+#[derive(Default)]
+pub(crate) struct Outgoing(Option<http::Request<Body>>);
+
+const SENT: &str = "a request is sent once";
+
+impl Outgoing {
+    pub(crate) fn new(request: http::Request<Body>) -> Outgoing {
+        Outgoing(Some(request))
+    }
+
+    pub(crate) fn uri(&self) -> &Uri {
+        self.0.as_ref().expect(SENT).uri()
+    }
+
+    /// To be called once.
+    pub(crate) fn take(&mut self) -> http::Request<Body> {
+        self.0.take().expect(SENT)
+    }
+}
+
 pub(super) fn build(
     api: &Api,
     request: &Request,
     hop: &Hop,
     auth: Option<Auth>,
     may_announce: bool,
-    out: &mut HttpRequest<Body>,
-) -> Result<(), Mistake> {
+) -> Result<Outgoing, Mistake> {
     let mut uri = hop.url.to_uri();
     // Room for what is added below, and for Host. A clone of the API's would have none.
     let most = api.headers().len() + request.headers.len() + 5;
@@ -59,11 +79,11 @@ pub(super) fn build(
     if may_announce && announces(api, request, hop) {
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
+    let mut out = http::Request::new(body);
     *out.method_mut() = hop.method.clone();
     *out.uri_mut() = uri;
     *out.headers_mut() = headers;
-    *out.body_mut() = body;
-    Ok(())
+    Ok(Outgoing::new(out))
 }
 
 /// Whether the body is large enough to ask before it is sent (RFC 9110 section 10.1.1), or may be.

@@ -1,6 +1,5 @@
 //! Our own transport: HTTP/1.1, and HTTP/2 where the API asks for it.
 
-use std::mem::take;
 use std::sync::Arc;
 
 use http::{Request, Response, Uri};
@@ -14,6 +13,7 @@ use super::socket::Reactor;
 use super::transport::Transport;
 use crate::api::Api;
 use crate::body::Body;
+use crate::engine::Outgoing;
 use crate::proxy;
 use crate::transport::{Exchange, Failure};
 
@@ -31,7 +31,7 @@ impl Own {
 
     pub(super) async fn run(
         &self,
-        request: &mut Request<Body>,
+        request: &mut Outgoing,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let mut fresh = None;
@@ -39,7 +39,7 @@ impl Own {
             match hub.line(request.uri(), exchange).await? {
                 Line::Shared(connection) => {
                     // On the heap, for the future of every call would hold it.
-                    return Box::pin(connection.run(take(request), exchange)).await;
+                    return Box::pin(connection.run(request.take(), exchange)).await;
                 }
                 Line::Single(connection) => fresh = connection,
             }
@@ -55,7 +55,7 @@ impl Own {
             // Boxed: it is large, and rare.
             None => Box::pin(self.open(request.uri(), exchange)).await?,
         };
-        let head = connection.send(take(request), proxy, exchange).await?;
+        let head = connection.send(request.take(), proxy, exchange).await?;
         proxy::judge(proxy, head.status())?;
         Ok(connection.response(head, exchange, &self.idle))
     }
@@ -69,9 +69,9 @@ impl Own {
 impl Transport for Own {
     async fn send(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
-        self.run(&mut request, &exchange).await
+        self.run(&mut Outgoing::new(request), &exchange).await
     }
 }

@@ -1,7 +1,6 @@
 //! What moves the bytes: our own transport, or one of yours.
 
 use std::future::Future;
-use std::mem::take;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::reader::Reader;
 use super::socket::{ASYNC_IO, Reactor};
 use crate::api::Api;
 use crate::body::Body;
+use crate::engine::Outgoing;
 use crate::transport::{Exchange, Failure};
 
 /// Moves one request and its response, and decides nothing.
@@ -96,15 +96,14 @@ impl Kind {
         Kind::Other(Box::new(transport))
     }
 
-    /// Takes the request when it is sent: held in each future on the way it would be there often.
     pub(crate) async fn send(
         &self,
-        request: &mut Request<Body>,
+        request: &mut Outgoing,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         match self {
             Kind::Own(own) => own.run(request, exchange).await,
-            Kind::Other(other) => other.send_boxed(take(request), exchange.clone()).await,
+            Kind::Other(other) => other.send_boxed(request.take(), exchange.clone()).await,
         }
     }
 }
