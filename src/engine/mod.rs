@@ -10,7 +10,7 @@
 //!       '------- woken <- Sleep <----------'
 //! ```
 //!
-//! A step for which there is nothing to wait is left out.
+//! `Acquire` is left out where there is a place at once.
 
 pub(crate) mod budget;
 pub(crate) mod chunks;

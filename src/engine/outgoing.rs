@@ -43,8 +43,8 @@ pub(super) fn build(
     may_announce: bool,
 ) -> Result<Outgoing, Mistake> {
     let mut uri = hop.url.to_uri();
-    // Room for what is added below, and for Host. A clone of the API's would have none.
-    let most = api.headers().len() + request.headers.len() + 5;
+    // Room for a credential, a length and Host; a clone of the API's would have none.
+    let most = api.headers().len() + request.headers.len() + 3;
     let mut headers = HeaderMap::with_capacity(most);
     redirect::pass_on(hop.trusted, api.headers(), &mut headers);
     redirect::pass_on(hop.at_home, &request.headers, &mut headers);
