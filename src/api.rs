@@ -13,6 +13,7 @@ use crate::engine::budget::Budget;
 use crate::engine::cookies::Jar;
 use crate::engine::credentials::Credentials;
 use crate::engine::gate::{Gate, Gates, LocalGate};
+use crate::engine::outgoing;
 use crate::error::{Error, Mistake, Sent};
 use crate::http2::Http2;
 use crate::policy::{Rate, Retry, Timeouts};
@@ -144,6 +145,7 @@ impl Api {
         &self.0.settings.base
     }
 
+    /// The API's own, and what every request has.
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.0.settings.headers
     }
@@ -496,7 +498,8 @@ impl ApiBuilder {
             jar: self.jar,
         };
         let credentials = Arc::new(Credentials::new(self.auth));
-        let settings = self.settings;
+        let mut settings = self.settings;
+        outgoing::complete(&mut settings.headers);
         Ok(Api(Arc::new(Inner { settings, gates, credentials, shared })))
     }
 }

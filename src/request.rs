@@ -37,7 +37,8 @@ pub struct Request {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Body>,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) retry: Option<Retry>,
+    /// Boxed: it is large, and rare.
+    pub(crate) retry: Option<Box<Retry>>,
     pub(crate) redirects: Option<u32>,
     pub(crate) accepted: Vec<u16>,
     pub(crate) cost: u32,
@@ -237,7 +238,7 @@ impl Request {
         if let Err(mistake) = retry.check() {
             self.keep(mistake);
         }
-        self.retry = Some(retry);
+        self.retry = Some(Box::new(retry));
         self
     }
 

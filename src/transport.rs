@@ -210,17 +210,18 @@ impl From<Failure> for io::Error {
 #[derive(Debug)]
 pub struct Exchange {
     seat: Seat,
+    /// All other times are nanoseconds since then.
     started: Instant,
     timeouts: Timeouts,
-    attempt_end: Instant,
-    total_end: Instant,
+    attempt_end: u64,
+    total_end: u64,
     /// The attempt has no limit of its own any more: its body is read at leisure.
     open: AtomicBool,
     phase: AtomicU8,
-    /// When the phase must be over, in nanoseconds since `started`.
+    /// When the phase must be over.
     due: AtomicU64,
     wake_at: AtomicU64,
-    /// When the body began, in nanoseconds since `started`.
+    /// When the body began.
     head: AtomicU64,
     written: AtomicU64,
     read: AtomicU64,
@@ -237,16 +238,14 @@ impl Exchange {
         total_end: Instant,
         cancel: Option<Cancel>,
     ) -> Exchange {
-        let attempt_end = now + timeouts.attempt;
-        let exchange = Exchange {
+        Exchange {
             seat,
             started: now,
-            timeouts,
-            attempt_end,
-            total_end,
+            attempt_end: nanos(timeouts.attempt),
+            total_end: nanos(total_end.saturating_duration_since(now)),
             open: AtomicBool::new(false),
             phase: AtomicU8::new(Phase::Resolve as u8),
-            due: AtomicU64::new(0),
+            due: AtomicU64::new(nanos(timeouts.connect)),
             wake_at: AtomicU64::new(u64::MAX),
             head: AtomicU64::new(u64::MAX),
             written: AtomicU64::new(0),
@@ -254,9 +253,8 @@ impl Exchange {
             reused: AtomicBool::new(false),
             withheld: AtomicBool::new(false),
             cancel,
-        };
-        exchange.set_due(now, timeouts.connect);
-        exchange
+            timeouts,
+        }
     }
 
     /// Marks the beginning of a phase, and of its limit. `Resolve`, `Connect` and
@@ -264,18 +262,15 @@ impl Exchange {
     pub fn enter(&self, phase: Phase) {
         let before = self.phase();
         self.phase.store(phase as u8, Relaxed);
-        match phase {
-            Phase::Connect | Phase::Tls if before <= Phase::Tls => {}
-            Phase::Send | Phase::Head => self.set_due(self.now(), self.timeouts.head),
-            Phase::Body => {
-                let now = self.now();
-                if before != Phase::Body {
-                    let head = now.saturating_duration_since(self.started);
-                    self.head.store(head.as_nanos() as u64, Relaxed);
-                }
-                self.set_due(now, self.timeouts.idle);
-            }
-            _ => self.set_due(self.now(), self.timeouts.connect),
+        let limit = match phase {
+            Phase::Connect | Phase::Tls if before <= Phase::Tls => return,
+            Phase::Send | Phase::Head => self.timeouts.head,
+            Phase::Body => self.timeouts.idle,
+            _ => self.timeouts.connect,
+        };
+        let now = self.limit(limit);
+        if phase == Phase::Body && before != Phase::Body {
+            self.head.store(now, Relaxed);
         }
     }
 
@@ -286,13 +281,13 @@ impl Exchange {
 
     /// When the head of the response was there.
     pub(crate) fn head(&self) -> Option<Instant> {
-        let came = self.head.load(Relaxed) != u64::MAX;
-        came.then(|| self.since_start(&self.head))
+        let head = self.head.load(Relaxed);
+        (head != u64::MAX).then(|| self.at(head))
     }
 
     /// When the phase must be over.
     pub fn deadline(&self) -> Instant {
-        self.since_start(&self.due).min(self.end().0)
+        self.at(self.due.load(Relaxed).min(self.end().0))
     }
 
     /// What is left of the phase.
@@ -316,13 +311,13 @@ impl Exchange {
 
     /// What is left of the attempt.
     pub fn left(&self) -> Duration {
-        self.end().0.saturating_duration_since(self.now())
+        self.at(self.end().0).saturating_duration_since(self.now())
     }
 
     /// The failure to give when the limit of the phase has run out.
     pub fn timed_out(&self) -> Failure {
         let (end, end_phase) = self.end();
-        let by_end = self.since_start(&self.due) >= end;
+        let by_end = self.due.load(Relaxed) >= end;
         let phase = if by_end { end_phase } else { self.phase() };
         Failure::new(ErrorKind::Timeout(phase), "").sent(match self.sent() {
             Sent::Maybe if self.phase() >= Phase::Head => Sent::Yes,
@@ -331,7 +326,7 @@ impl Exchange {
     }
 
     /// The end of the attempt or of the call, whichever comes first.
-    fn end(&self) -> (Instant, Phase) {
+    fn end(&self) -> (u64, Phase) {
         if self.attempt_end < self.total_end && !self.open.load(Relaxed) {
             (self.attempt_end, Phase::Attempt)
         } else {
@@ -392,7 +387,7 @@ impl Exchange {
     /// Makes the patience the limit of the phase.
     #[cfg(feature = "blocking")]
     pub(crate) fn be_patient(&self) {
-        self.set_due(self.now(), self.patience());
+        self.limit(self.patience());
     }
 
     /// Forgets what was assumed of the way, before it began.
@@ -416,8 +411,7 @@ impl Exchange {
 
     /// Asks the async driver to poll the transport again at that time.
     pub(crate) fn wake_at(&self, at: Instant) {
-        let nanos = at.saturating_duration_since(self.started).as_nanos();
-        self.wake_at.store(nanos as u64, Relaxed);
+        self.wake_at.store(nanos(at.saturating_duration_since(self.started)), Relaxed);
     }
 
     /// Takes that back.
@@ -427,10 +421,8 @@ impl Exchange {
 
     /// When the driver has to look again if nothing else wakes it.
     pub(crate) fn alarm(&self) -> Instant {
-        match self.wake_at.load(Relaxed) {
-            u64::MAX => self.deadline(),
-            _ => self.deadline().min(self.since_start(&self.wake_at)),
-        }
+        let due = self.due.load(Relaxed).min(self.end().0);
+        self.at(due.min(self.wake_at.load(Relaxed)))
     }
 
     /// How far the request came. What a server says while it is still on its way,
@@ -449,14 +441,21 @@ impl Exchange {
         self.seat.now()
     }
 
-    fn set_due(&self, now: Instant, limit: Duration) {
-        let due = (now + limit).saturating_duration_since(self.started);
-        self.due.store(due.as_nanos() as u64, Relaxed);
+    /// Gives the phase so much time from now on, and tells now.
+    fn limit(&self, limit: Duration) -> u64 {
+        let now = nanos(self.now().saturating_duration_since(self.started));
+        self.due.store(now.saturating_add(nanos(limit)), Relaxed);
+        now
     }
 
-    fn since_start(&self, nanos: &AtomicU64) -> Instant {
-        self.started + Duration::from_nanos(nanos.load(Relaxed))
+    fn at(&self, nanos: u64) -> Instant {
+        self.started + Duration::from_nanos(nanos)
     }
+}
+
+/// Lasts for 584 years.
+fn nanos(time: Duration) -> u64 {
+    time.as_nanos() as u64
 }
 
 #[cfg(test)]
@@ -485,7 +484,7 @@ mod tests {
         let exchange = exchange(1);
         assert_eq!(exchange.timed_out().kind, ErrorKind::Timeout(Phase::Total));
         exchange.enter(Phase::Head);
-        assert_eq!(exchange.deadline(), exchange.end().0);
+        assert_eq!(exchange.deadline(), exchange.at(exchange.end().0));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::Uri;
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 /// The longest text `http::Uri` takes.
@@ -80,17 +80,19 @@ impl std::error::Error for UrlError {}
 
 /// An absolute `http` or `https` URL in normal form, without userinfo and fragment.
 ///
-/// The parts are read off `uri`: a URL that `http` would refuse cannot come to exist. Clones share
-/// its bytes; most are never asked for their text.
+/// The parts are those of `http`: a URL that it would refuse cannot come to exist. Clones share
+/// their bytes; most are never asked for the whole text.
 #[derive(Clone)]
 pub(crate) struct Url {
-    uri: Uri,
-    text: OnceLock<String>,
+    https: bool,
+    authority: Authority,
+    target: PathAndQuery,
+    text: OnceLock<Box<str>>,
 }
 
 impl PartialEq for Url {
     fn eq(&self, other: &Url) -> bool {
-        self.uri == other.uri
+        self.same_origin(other) && self.target.as_str() == other.target.as_str()
     }
 }
 
@@ -134,6 +136,13 @@ impl Url {
     /// Joins a target as the caller wrote it to this base, below which the result must stay: the
     /// target may hold foreign data, and the request will carry credentials for this base.
     pub(crate) fn join(&self, target: &str) -> Result<Url, UrlError> {
+        if is_plain(target) && self.path().ends_with('/') {
+            // There is no way for it to lead anywhere but below.
+            let mut path = String::with_capacity(self.path().len() + target.len());
+            path.push_str(self.path());
+            path.push_str(target);
+            return self.with_target(path);
+        }
         check_caller_text(target)?;
         let (head, query) = split_query(target);
         if split_scheme(head).is_some() {
@@ -174,11 +183,17 @@ impl Url {
         if encoded.is_empty() {
             return Ok(());
         }
-        let query = match self.query() {
-            None | Some("") => encoded.to_owned(),
-            Some(query) => format!("{query}&{encoded}"),
+        let before = self.target.as_str();
+        let between = match self.query() {
+            None => "?",
+            Some("") => "",
+            Some(_) => "&",
         };
-        *self = self.with_path(self.path().to_owned(), Some(&query))?;
+        let mut target = String::with_capacity(before.len() + between.len() + encoded.len());
+        target.push_str(before);
+        target.push_str(between);
+        target.extend(utf8_percent_encode(encoded, QUERY));
+        *self = self.with_target(target)?;
         Ok(())
     }
 
@@ -200,7 +215,8 @@ impl Url {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        self.text.get_or_init(|| self.uri.to_string())
+        let text = || format!("{}://{}{}", self.scheme(), self.authority, self.target);
+        self.text.get_or_init(|| text().into())
     }
 
     /// The URL for logs and messages: the values of the query, where API keys are, are hidden.
@@ -225,25 +241,29 @@ impl Url {
     }
 
     pub(crate) fn is_https(&self) -> bool {
-        self.uri.scheme() == Some(&Scheme::HTTPS)
+        self.https
+    }
+
+    fn scheme(&self) -> Scheme {
+        if self.https { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     /// The value of the `Host` field (RFC 9110, section 7.2).
     pub(crate) fn host_header(&self) -> &str {
-        self.uri.authority().map_or("", |a| a.as_str())
+        self.authority.as_str()
     }
 
     pub(crate) fn path(&self) -> &str {
-        self.uri.path()
+        self.target.path()
     }
 
     pub(crate) fn query(&self) -> Option<&str> {
-        self.uri.query()
+        self.target.query()
     }
 
     /// Same scheme, host and port (RFC 6454, section 5).
     pub(crate) fn same_origin(&self, other: &Url) -> bool {
-        self.is_https() == other.is_https() && self.host_header() == other.host_header()
+        self.https == other.https && self.host_header() == other.host_header()
     }
 
     /// Whether this URL is the base or below it, however a server decodes the path.
@@ -252,7 +272,11 @@ impl Url {
     }
 
     pub(crate) fn to_uri(&self) -> Uri {
-        self.uri.clone()
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(self.target.clone());
+        Uri::from_parts(parts).expect("no part is missing")
     }
 
     /// The plain dot segments are gone from every `Url`, so a prefix of the path decides.
@@ -275,10 +299,10 @@ impl Url {
         let authority = parse_authority(https, host_port)?;
         let mut normal = String::new();
         push_segments(&mut normal, path.get(1..).unwrap_or_default());
-        let scheme = if https { "https" } else { "http" };
-        let text = format!("{scheme}://{authority}");
-        let uri = text.parse().map_err(|_| UrlError::Character)?;
-        Url { uri, text: OnceLock::new() }.with_path(normal, query)
+        let authority = Authority::from_maybe_shared(Bytes::from(authority));
+        let authority = authority.map_err(|_| UrlError::Host)?;
+        let target = PathAndQuery::from_static("/");
+        Url { https, authority, target, text: OnceLock::new() }.with_path(normal, query)
     }
 
     /// The standard's relative state: no scheme, no authority.
@@ -305,15 +329,19 @@ impl Url {
             target.push('?');
             target.extend(utf8_percent_encode(query, QUERY));
         }
-        let origin = (if self.is_https() { "https://" } else { "http://" }).len();
-        if origin + self.host_header().len() + target.len() > MAX_LEN {
+        self.with_target(target)
+    }
+
+    /// The same with a path and query that are encoded.
+    fn with_target(&self, target: String) -> Result<Url, UrlError> {
+        let origin = self.scheme().as_str().len() + "://".len() + self.authority.as_str().len();
+        if origin + target.len() > MAX_LEN {
             return Err(UrlError::TooLong);
         }
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
-        let mut parts = self.uri.clone().into_parts();
-        parts.path_and_query = Some(target.map_err(|_| UrlError::Character)?);
-        let uri = Uri::from_parts(parts).map_err(|_| UrlError::Character)?;
-        Ok(Url { uri, text: OnceLock::new() })
+        let target = target.map_err(|_| UrlError::Character)?;
+        let (https, authority) = (self.https, self.authority.clone());
+        Ok(Url { https, authority, target, text: OnceLock::new() })
     }
 }
 
@@ -348,6 +376,21 @@ pub(crate) fn push_query(out: &mut String, name: &str, value: &str) {
     out.extend(form_urlencoded::byte_serialize(name.as_bytes()));
     out.push('=');
     out.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+}
+
+/// Whether it is segments that every parser reads alike: no scheme, no query, nothing to encode or
+/// to decode, none that begins with a dot.
+fn is_plain(target: &str) -> bool {
+    let mut before = b'/';
+    let plain = |byte: u8| {
+        let last = std::mem::replace(&mut before, byte);
+        match byte {
+            b'/' | b'.' => last != b'/',
+            b'-' | b'_' | b'~' => true,
+            _ => byte.is_ascii_alphanumeric(),
+        }
+    };
+    !target.is_empty() && target.bytes().all(plain)
 }
 
 /// Refuses what parsers are known to disagree on: one would strip it, another keep it.

@@ -11,7 +11,7 @@ use crate::clock::Seat;
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
 use crate::engine::inbox::{Inbox, Reply};
-use crate::engine::{Bounds, Call, Opened, Outgoing, Step};
+use crate::engine::{Bounds, Call, Opened, Step};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::landing::Landing;
 use crate::request::Request;
@@ -64,7 +64,7 @@ fn drive(
 ) -> Result<Response, Error> {
     let cancel = call.cancel();
     let cancel = cancel.as_ref();
-    let mut step = call.begin(seat.now());
+    let mut step = call.begin();
     loop {
         step = match step {
             Step::Done(result) => return result,
@@ -77,9 +77,9 @@ fn drive(
                 let result = acquire(seat, cancel, admit);
                 call.admitted(result, seat.now())
             }
-            Step::Send(mut outgoing) => {
-                let result = exchange(transport, &mut outgoing, rest);
-                call.received(&outgoing.exchange, result, seat.now())
+            Step::Send(limits) => {
+                let result = exchange(transport, call, &limits, rest);
+                call.received(&limits, result, seat.now())
             }
             Step::Sleep(until) => {
                 sleep(seat, cancel, until);
@@ -92,15 +92,15 @@ fn drive(
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 fn exchange(
     transport: &dyn Transport,
-    outgoing: &mut Outgoing,
+    call: &mut Call,
+    exchange: &Arc<Exchange>,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
     *rest = None;
-    let request = outgoing.take_request();
-    let exchange = &outgoing.exchange;
-    let (parts, mut body) = transport.send(request, exchange)?.into_parts();
+    let request = call.outgoing.take();
+    let (head, mut body) = transport.send(request, exchange)?.into_parts();
     exchange.enter(Phase::Body);
-    let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
+    let mut inbox = call.inbox(head)?;
     if inbox.is_open() {
         let head = inbox.head();
         *rest = Some(Rest { inbox, body, exchange: exchange.clone() });

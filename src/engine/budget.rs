@@ -37,8 +37,8 @@ impl Budget {
     /// Empties the slots that have passed and gives the index of the present one.
     fn turn(&mut self, now: Instant) -> usize {
         let begun = *self.begun.get_or_insert(now);
-        let passed = now.saturating_duration_since(begun).as_nanos() / SLOT.as_nanos();
-        let slot = (passed as u64).max(self.slot);
+        let passed = now.saturating_duration_since(begun).as_secs() / SLOT.as_secs();
+        let slot = passed.max(self.slot);
         for skipped in 0..(slot - self.slot).min(SLOTS as u64) {
             let at = ((slot - skipped) % SLOTS as u64) as usize;
             self.calls[at] = 0;

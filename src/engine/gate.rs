@@ -201,6 +201,16 @@ pub(crate) enum Admit {
     Other(Arc<dyn Gate>, Ask),
 }
 
+impl Admit {
+    /// What comes of it, if that is known without a wait. Who waits must ask again with a waker.
+    pub(crate) fn at_once(&mut self, now: Instant) -> Option<Result<Permit, Error>> {
+        match self {
+            Admit::Local(ticket) => ticket.poll(now, Waker::noop()).ok(),
+            Admit::Other(..) => None,
+        }
+    }
+}
+
 /// Ties a foreign permit to its gate, for what the server will say.
 pub(crate) fn tied(gate: Arc<dyn Gate>, mut permit: Permit) -> Permit {
     if let Held::Other { gate: slot, .. } = &mut permit.0 {

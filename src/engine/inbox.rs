@@ -5,7 +5,7 @@ use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use http::response::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use super::coding::{Coding, Decoder};
 use crate::error::ErrorKind;
@@ -51,23 +51,23 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(
-        head: Response<()>,
+    /// `asked` is the `Accept-Encoding` that went out: what was asked for is undone.
+    pub(crate) fn new<'a>(
+        mut head: Parts,
         method: &Method,
         wanted: Wanted,
-        asked: Option<&HeaderValue>,
+        asked: impl FnOnce() -> Option<&'a HeaderValue>,
     ) -> Result<Inbox, Failure> {
-        let (mut parts, ()) = head.into_parts();
-        check_size(&parts.headers)?;
-        check_framing(&parts)?;
-        let bodiless = method == Method::HEAD || parts.status == StatusCode::NO_CONTENT;
+        check_size(&head.headers)?;
+        check_framing(&head)?;
+        let bodiless = method == Method::HEAD || head.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
-        let length = length(&parts.headers)?;
-        if !bodiless && wanted != Wanted::None {
-            if let Some(codings) = codings(&parts.headers, asked)? {
+        let length = length(&head.headers)?;
+        if !bodiless && wanted != Wanted::None && head.headers.contains_key(CONTENT_ENCODING) {
+            if let Some(codings) = codings(&head.headers, asked())? {
                 decoder = Some(Decoder::new(&codings)?);
-                parts.headers.remove(CONTENT_ENCODING);
-                parts.headers.remove(CONTENT_LENGTH);
+                head.headers.remove(CONTENT_ENCODING);
+                head.headers.remove(CONTENT_LENGTH);
             }
         }
         if let Wanted::Whole(most) | Wanted::Pieces(most) = wanted {
@@ -76,7 +76,7 @@ impl Inbox {
                 return Err(too_large(most));
             }
         }
-        let (status, headers) = (parts.status, parts.headers);
+        let (status, headers) = (head.status, head.headers);
         let body = Bytes::new();
         let reply = Reply { status, headers, body };
         let (kept, handed, drained) = (Vec::new(), 0, 0);
@@ -238,10 +238,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     let mut length = None;
     for value in headers.get_all(CONTENT_LENGTH) {
         for number in value.as_bytes().split(|byte| *byte == b',') {
-            let number = std::str::from_utf8(number.trim_ascii()).ok();
-            // `parse` would take a sign.
-            let number = number.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let number: Option<u64> = number.and_then(|text| text.parse().ok());
+            let number = decimal(number.trim_ascii());
             if number.is_none() || length.is_some_and(|length| Some(length) != number) {
                 return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));
             }
@@ -251,15 +248,21 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     Ok(length)
 }
 
+/// Digits alone; `parse` would take a sign.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let more = |number: u64, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    digits.iter().try_fold(0, more).filter(|_| !digits.is_empty())
+}
+
 /// The codings to undo, in the order they were applied. `None` where there are
 /// none, or one that was not asked for: that body is handed over as it is.
 fn codings(
     headers: &HeaderMap,
     asked: Option<&HeaderValue>,
 ) -> Result<Option<Vec<&'static Coding>>, Failure> {
-    if !headers.contains_key(CONTENT_ENCODING) {
-        return Ok(None);
-    }
     let asked = asked.and_then(|value| value.to_str().ok());
     let asked_for = asked.map(Coding::listed).unwrap_or_default();
     let mut found = Vec::new();
@@ -284,13 +287,14 @@ fn codings(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Response;
 
     fn inbox(wanted: Wanted, fields: &[(&'static str, &'static str)]) -> Result<Inbox, Failure> {
         let mut head = Response::new(());
         for (name, value) in fields {
             head.headers_mut().append(*name, value.parse().unwrap());
         }
-        Inbox::new(head, &Method::GET, wanted, None)
+        Inbox::new(head.into_parts().0, &Method::GET, wanted, || None)
     }
 
     #[test]

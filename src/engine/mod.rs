@@ -9,6 +9,8 @@
 //!       ^                                  |
 //!       '------- woken <- Sleep <----------'
 //! ```
+//!
+//! `Acquire` is left out where there is a place at once.
 
 pub(crate) mod budget;
 pub(crate) mod chunks;
@@ -19,7 +21,7 @@ pub(crate) mod gate;
 pub(crate) mod inbox;
 mod judge;
 mod opened;
-mod outgoing;
+pub(crate) mod outgoing;
 #[cfg(test)]
 mod races;
 mod redirect;
@@ -29,6 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use http::header::{ACCEPT_ENCODING, HeaderMap};
+use http::response::Parts;
 use http::{Method, StatusCode};
 
 use crate::api::Api;
@@ -48,12 +52,14 @@ use crate::url::Url;
 
 use credentials::{Refresh, Standing};
 use gate::{Admit, Permit};
-use inbox::Reply;
+use inbox::{Inbox, Reply, Wanted};
 pub(crate) use opened::{Opened, io_error};
 pub(crate) use outgoing::Outgoing;
 
 /// Bytes kept of the body of a response that was judged a failure.
 pub(crate) const EVIDENCE: usize = 8 << 10;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a driver has to do next.
 pub(crate) enum Step {
@@ -61,8 +67,8 @@ pub(crate) enum Step {
     Refresh(Refresh),
     /// Wait for admission; then `admitted`.
     Acquire(Admit),
-    /// Send, and take the response in; then `received`.
-    Send(Box<Outgoing>),
+    /// Send what is in `outgoing`, and take the response into an `inbox`; then `received`.
+    Send(Arc<Exchange>),
     /// Wait until then; then `woken`.
     Sleep(Instant),
     Done(Result<Response, Error>),
@@ -117,6 +123,8 @@ pub(crate) struct Call {
     /// Handed on to the transport, which may have to wait; never asked here.
     seat: Seat,
     hop: Option<Hop>,
+    /// For the transport to take; one for each `Step::Send`.
+    pub(crate) outgoing: Outgoing,
     random: fastrand::Rng,
     /// When the call began, moved on by the time it spent at the gate.
     started: Instant,
@@ -149,7 +157,7 @@ impl Call {
         seat: Seat,
         now: Instant,
     ) -> Call {
-        let random = api.random(request.retry.as_ref());
+        let random = api.random(request.retry.as_deref());
         let queued = bounds.queued.unwrap_or(now);
         let record = bounds
             .timeline
@@ -161,6 +169,7 @@ impl Call {
             bounds,
             seat,
             hop: None,
+            outgoing: Outgoing::default(),
             random,
             started: now,
             began: now,
@@ -187,7 +196,8 @@ impl Call {
         self.bounds.cancel.clone()
     }
 
-    pub(crate) fn begin(&mut self, now: Instant) -> Step {
+    pub(crate) fn begin(&mut self) -> Step {
+        let now = self.began;
         match self.prepare() {
             Ok(hop) => {
                 self.spans.begin(&hop.method, &hop.url);
@@ -250,10 +260,17 @@ impl Call {
         if now >= limit {
             return self.fail(Error::new(ErrorKind::Timeout(Phase::Queue), ""), now);
         }
-        self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
+        if self.bounds.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
+            return self.cancelled(now);
+        }
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
         let cancel = self.bounds.cancel.clone();
-        Step::Acquire(self.api.gates().ask(self.request.cost, until, cancel))
+        let mut admit = self.api.gates().ask(self.request.cost, until, cancel);
+        if let Some(result) = admit.at_once(now) {
+            return self.placed(result, now);
+        }
+        self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
+        Step::Acquire(admit)
     }
 
     pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
@@ -266,6 +283,10 @@ impl Call {
     pub(crate) fn admitted(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
         self.waiting = None;
         self.started += now.saturating_duration_since(self.since);
+        self.placed(result, now)
+    }
+
+    fn placed(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
         match result {
             Ok(permit) => {
                 self.permit = Some(permit);
@@ -293,11 +314,9 @@ impl Call {
         if now >= end {
             return self.out_of_time(now);
         }
-        let cancel = self.bounds.cancel.clone();
-        let seat = self.seat.clone();
-        let exchange = Exchange::new(seat, now, *self.api.timeouts(), end, cancel);
+        let hop = self.hop.as_ref().expect("set when the call began");
         let mut auth = None;
-        if self.hop().trusted {
+        if hop.trusted {
             // Asked again: it may have been rotated while the call waited.
             let (current, generation) = self.api.credentials().current();
             if let Err(mistake) = current.check() {
@@ -306,16 +325,32 @@ impl Call {
             self.generation = generation;
             auth = Some(current);
         }
-        match outgoing::build(&self.api, &self.request, self.hop(), auth, !self.plain, exchange) {
-            Ok(outgoing) => {
-                let hop = self.hop.as_ref().expect("set when the call began");
-                self.spans.sends(&hop.method, &hop.url, self.trace.len());
-                let cause = self.cause;
-                self.note(|record| record.sent(cause, now));
-                Step::Send(Box::new(outgoing))
-            }
-            Err(mistake) => self.fail(mistake.into(), now),
+        match outgoing::build(&self.api, &self.request, hop, auth, !self.plain) {
+            Ok(outgoing) => self.outgoing = outgoing,
+            Err(mistake) => return self.fail(mistake.into(), now),
         }
+        self.spans.sends(&hop.method, &hop.url, self.trace.len());
+        let cause = self.cause;
+        self.note(|record| record.sent(cause, now));
+        let (seat, cancel) = (self.seat.clone(), self.bounds.cancel.clone());
+        Step::Send(Arc::new(Exchange::new(seat, now, *self.api.timeouts(), end, cancel)))
+    }
+
+    /// Where the body goes, now that the head is there.
+    pub(crate) fn inbox(&self, head: Parts) -> Result<Inbox, Failure> {
+        let (request, status) = (&self.request, head.status);
+        let most = request.max_body.unwrap_or(self.api.max_body());
+        let wanted = if request.redirects != Some(0) && redirect::is_redirect(&head) {
+            Wanted::None
+        } else if status.is_success() || request.accepted.contains(&status.as_u16()) {
+            if request.opens { Wanted::Pieces(most) } else { Wanted::Whole(most) }
+        } else {
+            Wanted::Some(EVIDENCE)
+        };
+        // It goes along on every hop.
+        let asked = |headers| HeaderMap::get(headers, ACCEPT_ENCODING);
+        let asked = || asked(&request.headers).or_else(|| asked(self.api.headers()));
+        Inbox::new(head, &self.hop().method, wanted, asked)
     }
 
     pub(crate) fn received(
@@ -335,6 +370,8 @@ impl Call {
         let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
         self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
         self.spans.met(&attempt);
+        // Mostly the only one.
+        self.trace.reserve_exact(1);
         self.trace.push(attempt);
         match result {
             Ok(reply) => {
@@ -398,15 +435,13 @@ impl Call {
             self.cause = Cause::Refresh;
             return Step::Refresh(self.api.credentials().refresh(self.generation));
         }
-        let asked = wait::asked(&reply.headers, || self.api.clock().wall());
         if let Some(permit) = &self.permit {
-            match (reply.status.as_u16(), asked) {
+            if matches!(reply.status.as_u16(), 429 | 503) {
                 // What nobody can wait for closes nothing: the calls fail by themselves.
-                (429 | 503, Some(wait)) if wait < Duration::from_secs(24 * 3600) => {
-                    permit.rejected(now, wait);
-                }
-                (429 | 503, _) => {}
-                _ => permit.served(now),
+                let wait = self.asked_wait(&reply.headers).filter(|wait| *wait < DAY);
+                wait.inspect(|wait| permit.rejected(now, *wait));
+            } else {
+                permit.served(now);
             }
         }
         let (url, method) = (self.hop().url.clone(), self.hop().method.clone());
@@ -414,16 +449,23 @@ impl Call {
         match judge::judge(&self.api, &self.request, method, url, reply, trace, history) {
             Ok(response) => self.end_with(Ok(response), now),
             Err(error) => {
-                self.trace = error.response().map_or(Vec::new(), |r| r.attempts().to_vec());
+                let response = error.response();
+                self.trace = response.map_or(Vec::new(), |r| r.attempts().to_vec());
+                let asked = response.and_then(|r| self.asked_wait(r.headers()));
                 self.retry(error.retry_later(asked), now)
             }
         }
     }
 
+    /// How long the server asks to wait.
+    fn asked_wait(&self, headers: &HeaderMap) -> Option<Duration> {
+        wait::asked(headers, || self.api.clock().wall())
+    }
+
     /// Tries again, if that is safe, worth it, allowed and in time.
     fn retry(&mut self, error: Error, now: Instant) -> Step {
         self.permit = None;
-        let policy = self.request.retry.as_ref().unwrap_or(self.api.retry());
+        let policy = self.request.retry.as_deref().unwrap_or(self.api.retry());
         let safe = self.request.is_idempotent() || error.sent() == Sent::No;
         if self.tries >= policy.attempts || !safe || !policy.worth(&error) {
             return self.end_with(Err(error), now);
@@ -501,12 +543,13 @@ impl Call {
             // Before the seat: a virtual clock would let those at the gate wait in vain.
             self.permit = None;
         }
-        let outcome = result.as_ref().map(Response::status).map_err(Error::kind);
-        self.note(|record| record.ended(outcome, now));
-        self.spans.end(result.as_ref().map(Response::status));
-        let took = now.saturating_duration_since(self.began);
-        let trace = std::mem::take(&mut self.trace);
-        Step::Done(result.map_err(|error| error.after(trace, took)))
+        let outcome = || result.as_ref().map(Response::status);
+        self.note(|record| record.ended(outcome().map_err(Error::kind), now));
+        self.spans.end(outcome());
+        Step::Done(result.map_err(|error| {
+            let took = now.saturating_duration_since(self.began);
+            error.after(std::mem::take(&mut self.trace), took)
+        }))
     }
 
     fn named(&self, error: Error) -> Error {

@@ -1,7 +1,8 @@
 //! Redirects (RFC 9110 section 15.4), followed in the core and nowhere else.
 
 use http::header::{self, HeaderMap, HeaderName, LOCATION};
-use http::{Method, Response, StatusCode};
+use http::response::Parts;
+use http::{Method, StatusCode};
 
 use super::Hop;
 use super::inbox::Reply;
@@ -13,8 +14,8 @@ use crate::url::Url;
 
 const MOST: u32 = 10;
 
-pub(super) fn is_redirect<T>(head: &Response<T>) -> bool {
-    location(head.status(), head.headers()).is_some()
+pub(super) fn is_redirect(head: &Parts) -> bool {
+    location(head.status, &head.headers).is_some()
 }
 
 /// Where a response points, if it is a redirect: one of the five statuses, and

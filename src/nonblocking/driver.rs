@@ -12,7 +12,7 @@ use crate::cancel::{Cancel, Subscription};
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
 use crate::engine::inbox::{Inbox, Reply};
-use crate::engine::{Bounds, Call, Opened, Outgoing, Step};
+use crate::engine::{Bounds, Call, Opened, Step};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::request::Request;
 use crate::response::Response;
@@ -23,7 +23,8 @@ pub(super) async fn run(
     request: Request,
     bounds: Bounds,
 ) -> Result<Response, Error> {
-    let (mut alarm, mut call) = begin(&client, request, bounds);
+    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
     drive(&client, &mut alarm, &mut call, &mut None).await
 }
 
@@ -34,18 +35,13 @@ pub(super) async fn open(
     bounds: Bounds,
 ) -> Result<Streamed, Error> {
     request.opens = true;
-    let (mut alarm, mut call) = begin(&client, request, bounds);
+    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
     let mut rest = None;
     let response = drive(&client, &mut alarm, &mut call, &mut rest).await?;
     let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
     let opened = Opened::new(response, exchange, inbox, call.into_permit());
     Ok(Streamed::new(opened, body, alarm))
-}
-
-fn begin(client: &Inner, request: Request, bounds: Bounds) -> (Alarm, Call) {
-    let alarm = Alarm::new(&client.alarms, client.api.clock().sit());
-    let call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
-    (alarm, call)
 }
 
 /// A body not read: the last exchange's, if its head was good.
@@ -63,7 +59,7 @@ async fn drive(
 ) -> Result<Response, Error> {
     let cancel = call.cancel();
     let cancel = cancel.as_ref();
-    let mut step = call.begin(alarm.now());
+    let mut step = call.begin();
     loop {
         step = match step {
             Step::Refresh(refresh) => {
@@ -74,10 +70,11 @@ async fn drive(
                 let result = unless(cancel, pin!(acquire(alarm, admit))).await;
                 call.admitted(result.unwrap_or_else(|Cancelled| Err(cancelled())), alarm.now())
             }
-            Step::Send(mut outgoing) => {
-                let result = unless(cancel, pin!(timed(alarm, client, &mut outgoing, rest))).await;
+            Step::Send(limits) => {
+                let sent = timed(alarm, client, call, &limits, rest);
+                let result = unless(cancel, pin!(sent)).await;
                 let lost = |Cancelled| Err(Failure::new(ErrorKind::Cancelled, ""));
-                call.received(&outgoing.exchange, result.unwrap_or_else(lost), alarm.now())
+                call.received(&limits, result.unwrap_or_else(lost), alarm.now())
             }
             Step::Sleep(until) => {
                 let over = |now, _: &mut Context<'_>| match now >= until {
@@ -140,12 +137,12 @@ impl Ear {
 async fn timed(
     alarm: &mut Alarm,
     client: &Inner,
-    outgoing: &mut Outgoing,
+    call: &mut Call,
+    limits: &Arc<Exchange>,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
     *rest = None;
-    let limits = outgoing.exchange.clone();
-    let mut done = pin!(exchange(client, outgoing, rest));
+    let mut done = pin!(exchange(client, call, limits, rest));
     let look = |now: Instant, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
         Poll::Ready(result) => Ok(result),
         Poll::Pending if now >= limits.deadline() => Ok(Err(limits.timed_out())),
@@ -157,15 +154,14 @@ async fn timed(
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 async fn exchange(
     client: &Inner,
-    outgoing: &mut Outgoing,
+    call: &mut Call,
+    exchange: &Arc<Exchange>,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
-    let request = outgoing.take_request();
-    let exchange = &outgoing.exchange;
-    let response = client.transport.send(request, exchange).await?;
-    let (parts, mut body) = response.into_parts();
+    let response = client.transport.send(&mut call.outgoing, exchange).await?;
+    let (head, mut body) = response.into_parts();
     exchange.enter(Phase::Body);
-    let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
+    let mut inbox = call.inbox(head)?;
     if inbox.is_open() {
         let head = inbox.head();
         *rest = Some(Rest { inbox, body, exchange: exchange.clone() });

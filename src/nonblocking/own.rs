@@ -13,6 +13,7 @@ use super::socket::Reactor;
 use super::transport::Transport;
 use crate::api::Api;
 use crate::body::Body;
+use crate::engine::Outgoing;
 use crate::idle::Idle;
 use crate::proxy;
 use crate::transport::{Exchange, Failure};
@@ -31,7 +32,7 @@ impl Own {
 
     pub(super) async fn run(
         &self,
-        request: Request<Body>,
+        request: &mut Outgoing,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let mut fresh = None;
@@ -39,7 +40,7 @@ impl Own {
             match hub.line(request.uri(), exchange).await? {
                 Line::Shared(connection) => {
                     // On the heap, for the future of every call would hold it.
-                    return Box::pin(connection.run(request, exchange)).await;
+                    return Box::pin(connection.run(request.take(), exchange)).await;
                 }
                 Line::Single(connection) => fresh = connection,
             }
@@ -61,7 +62,7 @@ impl Own {
             // Boxed: it is large, and rare.
             None => Box::pin(self.open(request.uri(), exchange)).await?,
         };
-        let head = connection.send(request, proxy, exchange).await?;
+        let head = connection.send(request.take(), proxy, exchange).await?;
         proxy::judge(proxy, head.status())?;
         Ok(connection.response(head, exchange, &self.idle))
     }
@@ -78,6 +79,6 @@ impl Transport for Own {
         request: Request<Body>,
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
-        self.run(request, &exchange).await
+        self.run(&mut Outgoing::new(request), &exchange).await
     }
 }

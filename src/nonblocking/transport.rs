@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::socket::{ASYNC_IO, Reactor};
 use crate::api::Api;
 use crate::body::Body;
+use crate::engine::Outgoing;
 use crate::transport::{Exchange, Failure};
 
 /// Moves one request and its response, and decides nothing.
@@ -97,12 +98,12 @@ impl Kind {
 
     pub(crate) async fn send(
         &self,
-        request: Request<Body>,
+        request: &mut Outgoing,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         match self {
             Kind::Own(own) => own.run(request, exchange).await,
-            Kind::Other(other) => other.send_boxed(request, exchange.clone()).await,
+            Kind::Other(other) => other.send_boxed(request.take(), exchange.clone()).await,
         }
     }
 }

@@ -37,10 +37,10 @@ impl Proxies {
 
     /// The proxy for this URL, if there is one.
     pub(crate) fn choose(&self, uri: &Uri) -> Result<Option<&Proxy>, Failure> {
-        let host = uri.host().unwrap_or_default();
+        let excepts = |list: &Exceptions| list.cover(uri.host().unwrap_or_default());
         match self {
             Proxies::Unread | Proxies::None => Ok(None),
-            Proxies::One(proxy) => Ok(Some(&**proxy).filter(|proxy| !proxy.except.cover(host))),
+            Proxies::One(proxy) => Ok(Some(&**proxy).filter(|proxy| !excepts(&proxy.except))),
             Proxies::Environment(environment) => {
                 let named = if uri.scheme_str() == Some("https") {
                     &environment.https
@@ -48,7 +48,7 @@ impl Proxies {
                     &environment.http
                 };
                 match named {
-                    Some(_) if environment.except.cover(host) => Ok(None),
+                    Some(_) if excepts(&environment.except) => Ok(None),
                     Some(Ok(proxy)) => Ok(Some(proxy)),
                     Some(Err(variable)) => {
                         let words = format!("the proxy in {variable} is not one that can be used");

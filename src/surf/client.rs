@@ -22,6 +22,7 @@ use super::{RawHead, known};
 use crate::api::Api;
 use crate::body::Body;
 use crate::clock::Seat;
+use crate::engine::Outgoing;
 use crate::error::{ErrorKind, Sent};
 use crate::nonblocking::Kind;
 use crate::policy::LONGEST;
@@ -105,7 +106,8 @@ impl HttpClient {
     ) -> Result<(response::Parts, Incoming), Failure> {
         let most = self.config.max_connections_per_host;
         let place = self.hosts.enter(request.uri(), most).await;
-        let (head, reader) = self.transport.send(request, exchange).await?.into_parts();
+        let mut request = Outgoing::new(request);
+        let (head, reader) = self.transport.send(&mut request, exchange).await?.into_parts();
         Ok((head, Incoming::new(reader, place)))
     }
 
