@@ -211,8 +211,9 @@ fn a_panic_in_on_progress_cancels_the_batch_and_no_more() {
     let panics = |progress: Progress| assert!(progress.done < 3, "on purpose");
     let each = each_way!(instant(), twenty(&[]), |batch| batch.on_progress(panics), gather);
     for (way, results) in each {
+        // The pool may be twice its concurrency ahead.
         let done = results.iter().filter(|result| result.is_ok()).count();
-        assert!(results.len() == 20 && (3..10).contains(&done), "{way}: {done}");
+        assert!(results.len() == 20 && (3..12).contains(&done), "{way}: {done}");
         assert_eq!(kinds(&results)[19], CANCELLED, "{way}");
     }
     // From the first on.
