@@ -1,11 +1,12 @@
 //! Many calls as one piece of work: its settings, its count, its outcome.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::api::Api;
 use crate::cancel::Cancel;
@@ -126,13 +127,39 @@ impl<C: fmt::Debug, I> fmt::Debug for Batch<C, I> {
     }
 }
 
+/// Which error is a batch's last.
+#[derive(Clone)]
+pub(crate) struct Rule {
+    until: Option<Instant>,
+    clock: Clock,
+    /// An error cancels the rest.
+    fails_fast: bool,
+}
+
+impl Rule {
+    /// Whether no other call is to begin after this one.
+    pub(crate) fn ends<T>(&self, result: &Result<T, Error>) -> bool {
+        result.as_ref().is_err_and(|error| self.fails_fast || self.is_late(error))
+    }
+
+    /// The next would meet the same, and there may be no end of them.
+    fn is_late(&self, error: &Error) -> bool {
+        let late = || self.until.is_some_and(|until| self.clock.now() >= until);
+        error.kind() == ErrorKind::Timeout(Phase::Total) && late()
+    }
+}
+
 /// Counts the calls of a batch and says when there is room for another.
 pub(crate) struct Plan {
     bounds: Bounds,
-    clock: Clock,
+    rule: Rule,
     progress: Option<OnProgress>,
     timeline: Option<Timeline>,
     most: u64,
+    /// Items taken in. More than have started where the next are held ready.
+    pulled: u64,
+    /// Of those, the ones that nobody comes to any more.
+    lost: u64,
     count: Progress,
     /// No item is pulled any more: there is none, or none is wanted.
     closed: bool,
@@ -140,8 +167,6 @@ pub(crate) struct Plan {
     exhausted: bool,
     /// The deadline ended it.
     late: bool,
-    /// An error cancels the rest.
-    fails_fast: bool,
     /// The item whose error came first.
     first: Option<usize>,
     /// Why no call can be made at all.
@@ -163,23 +188,25 @@ impl Plan {
         if let Some(timeline) = &settings.timeline {
             timeline.start(now);
         }
+        let until = settings.deadline.and_then(|limit| now.checked_add(limit));
         Plan {
             bounds: Bounds {
-                until: settings.deadline.and_then(|limit| now.checked_add(limit)),
+                until,
                 queued: None,
                 cancel: Some(settings.cancel.clone()),
                 watch: Some(Arc::default()),
                 timeline: None,
             },
-            clock,
+            rule: Rule { until, clock, fails_fast: false },
             progress: settings.progress.clone(),
             timeline: settings.timeline.clone(),
             most: most.max(1) as u64,
+            pulled: 0,
+            lost: 0,
             count: Progress { total: exactly(size).map(|n| n as u64), ..Progress::default() },
             closed: false,
             exhausted: false,
             late: false,
-            fails_fast: false,
             first: None,
             mistake,
         }
@@ -191,12 +218,32 @@ impl Plan {
 
     /// Whether another item is to be pulled now.
     pub(crate) fn has_room(&mut self) -> bool {
+        self.has_room_within(self.most())
+    }
+
+    /// The same, if so many may be on their way, those included that are only held ready.
+    pub(crate) fn has_room_within(&mut self, limit: usize) -> bool {
         self.closed |= self.cancel().is_cancelled();
-        !self.closed && self.count.in_flight < self.most
+        !self.closed && self.open() < limit as u64
+    }
+
+    /// Items taken in that have no result yet.
+    fn open(&self) -> u64 {
+        self.pulled - self.count.done - self.lost
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.closed && self.count.in_flight == 0
+        self.closed && self.open() == 0
+    }
+
+    /// Why no call begins any more, if there are items that it keeps from that.
+    pub(crate) fn stopped(&self) -> Option<ErrorKind> {
+        let stopped = self.late || self.cancel().is_cancelled();
+        stopped.then(|| self.reason())
+    }
+
+    fn reason(&self) -> ErrorKind {
+        if self.late { ErrorKind::Timeout(Phase::Total) } else { ErrorKind::Cancelled }
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
@@ -209,9 +256,14 @@ impl Plan {
         self.exhausted = true;
     }
 
+    /// What else a worker has to know.
+    pub(crate) fn rule(&self) -> Rule {
+        self.rule.clone()
+    }
+
     /// The first error is to cancel the rest.
     pub(crate) fn fail_fast(&mut self) {
-        self.fails_fast = true;
+        self.rule.fails_fast = true;
     }
 
     pub(crate) fn most(&self) -> usize {
@@ -226,10 +278,9 @@ impl Plan {
     /// Takes an item in: its index, and what its call is bound by, or the error
     /// it gets without a call.
     pub(crate) fn start(&mut self) -> (usize, Result<Bounds, Error>) {
-        let index = self.count.started as usize;
-        self.count.started += 1;
-        self.count.in_flight += 1;
-        self.tell();
+        let index = self.pulled as usize;
+        self.pulled += 1;
+        self.begin();
         let bounds = match &self.mistake {
             Some(mistake) => Err(mistake.clone().into()),
             None => {
@@ -240,7 +291,30 @@ impl Plan {
         (index, bounds)
     }
 
+    /// Counts those as started for which there is a place.
+    fn begin(&mut self) {
+        while self.count.started < self.pulled && self.count.in_flight < self.most {
+            self.count.started += 1;
+            self.count.in_flight += 1;
+            self.tell();
+        }
+    }
+
+    /// So many items, the last of those taken in, are not going to be called. Says how many of them
+    /// count as started: these need a result.
+    pub(crate) fn lose(&mut self, items: usize) -> usize {
+        let begun = self.pulled - items as u64;
+        let started = self.count.started.saturating_sub(begun);
+        self.lost += items as u64 - started;
+        started as usize
+    }
+
     pub(crate) fn finish<T>(&mut self, index: usize, result: &Result<T, Error>) {
+        if self.count.in_flight == 0 {
+            // Begun in a place whose last result we have not seen.
+            self.count.started += 1;
+            self.count.in_flight += 1;
+        }
         self.count.in_flight -= 1;
         self.count.done += 1;
         if let Err(error) = result {
@@ -248,18 +322,19 @@ impl Plan {
             if self.first.is_none() && !self.cancel().is_cancelled() {
                 self.first = Some(index);
             }
-            // The next would meet the same, and there may be no end of them.
-            let late = || self.bounds.until.is_some_and(|until| self.clock.now() >= until);
-            if error.kind() == ErrorKind::Timeout(Phase::Total) && late() {
+            if self.rule.is_late(error) {
                 self.late = true;
                 self.closed = true;
             }
-            if self.fails_fast {
+            if self.rule.fails_fast {
                 self.closed = true;
                 self.cancel().cancel();
             }
         }
         self.tell();
+        if self.stopped().is_none() {
+            self.begin();
+        }
     }
 
     /// What was under way is no more, and nothing begins.
@@ -291,10 +366,9 @@ impl Plan {
     /// What `gather` gives: every item's result, in order. Items that were never
     /// pulled count as far as their number is known.
     pub(crate) fn results<T>(&self, slots: Slots<T>) -> Vec<Result<T, Error>> {
-        let started = self.count.started;
-        let total = self.count.total.filter(|_| !self.exhausted).unwrap_or(started);
-        let items = total.clamp(started, started.saturating_add(MOST_LOST));
-        let kind = if self.late { ErrorKind::Timeout(Phase::Total) } else { ErrorKind::Cancelled };
+        let total = self.count.total.filter(|_| !self.exhausted).unwrap_or(self.pulled);
+        let items = total.clamp(self.pulled, self.pulled.saturating_add(MOST_LOST));
+        let kind = self.reason();
         let mut results = slots.0;
         results.resize_with(items as usize, || None);
         let lost = || Err(Error::new(kind, ""));
@@ -307,9 +381,10 @@ impl Plan {
         slots: Slots<T>,
         left: (usize, Option<usize>),
     ) -> Result<Vec<T>, ErrorGroup> {
-        if self.exhausted && self.count.failed == 0 {
+        if self.exhausted && self.count.failed + self.lost == 0 {
             return Ok(slots.0.into_iter().flatten().flatten().collect());
         }
+        let left = if self.exhausted { Some(0) } else { exactly(left) };
         let mut errors = Vec::new();
         let mut results: Vec<(usize, Box<dyn Any + Send>)> = Vec::new();
         for (index, slot) in slots.0.into_iter().enumerate() {
@@ -327,7 +402,7 @@ impl Plan {
         Err(ErrorGroup {
             finished: results.len(),
             cancelled: self.count.started as usize - results.len() - errors.len(),
-            not_started: if self.exhausted { Some(0) } else { exactly(left) },
+            not_started: left.map(|left| left + self.lost as usize),
             errors,
             results: results.into(),
         })
@@ -358,16 +433,17 @@ impl<T> Slots<T> {
     }
 }
 
-/// Puts results that come as they end into the order of the items.
+/// Puts results that come as they end into the order of the items, or keeps that of their coming.
 pub(crate) struct Reorder<T> {
     next: usize,
-    early: std::collections::BTreeMap<usize, T>,
+    came: usize,
+    early: BTreeMap<usize, (usize, T)>,
     ordered: bool,
 }
 
 impl<T> Reorder<T> {
     pub(crate) fn new(ordered: bool) -> Self {
-        Reorder { next: 0, early: Default::default(), ordered }
+        Reorder { next: 0, came: 0, early: BTreeMap::new(), ordered }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -375,16 +451,15 @@ impl<T> Reorder<T> {
     }
 
     pub(crate) fn put(&mut self, index: usize, item: T) {
-        self.early.insert(index, item);
+        let place = if self.ordered { index } else { self.came };
+        self.came += 1;
+        self.early.insert(place, (index, item));
     }
 
     /// The next to hand out, if it is there.
     pub(crate) fn take(&mut self) -> Option<(usize, T)> {
-        if !self.ordered {
-            return self.early.pop_first();
-        }
         let item = self.early.remove(&self.next)?;
         self.next += 1;
-        Some((self.next - 1, item))
+        Some(item)
     }
 }

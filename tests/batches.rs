@@ -125,7 +125,8 @@ fn fail_fast_accounts_for_every_item() {
 
 #[test]
 fn an_iterator_that_cannot_tell_is_not_believed() {
-    let items = || twenty(&[5]).into_iter().filter(|_| true);
+    let path = |n: usize| if n == 5 { "fail".to_owned() } else { n.to_string() };
+    let items = || (0..usize::MAX).filter(|_| true).map(|n| Request::get(path(n)));
     for (way, outcome) in each_way!(instant(), items(), |batch| batch, fail_fast) {
         assert_eq!(outcome.unwrap_err().not_started(), None, "{way}");
     }
@@ -210,8 +211,9 @@ fn a_panic_in_on_progress_cancels_the_batch_and_no_more() {
     let panics = |progress: Progress| assert!(progress.done < 3, "on purpose");
     let each = each_way!(instant(), twenty(&[]), |batch| batch.on_progress(panics), gather);
     for (way, results) in each {
+        // The pool may be twice its concurrency ahead.
         let done = results.iter().filter(|result| result.is_ok()).count();
-        assert!(results.len() == 20 && (3..10).contains(&done), "{way}: {done}");
+        assert!(results.len() == 20 && (3..12).contains(&done), "{way}: {done}");
         assert_eq!(kinds(&results)[19], CANCELLED, "{way}");
     }
     // From the first on.

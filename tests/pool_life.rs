@@ -2,12 +2,15 @@
 
 mod support;
 
-use std::sync::{Mutex, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use duocall::pool::{Client, Job};
-use duocall::{Api, Cancel, Endpoint, Error, ErrorKind, Request, Response, http};
+use duocall::{
+    Api, Cancel, Endpoint, Error, ErrorKind, Phase, Request, Response, Timeouts, blocking, http,
+};
 use futures_lite::future::block_on;
 use support::{Act, Server, ok};
 
@@ -15,16 +18,20 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// A client whose calls are answered at once.
 fn instant(threads: usize) -> Client {
+    let api = Api::new("http://x/").unwrap();
+    Client::builder(api.clone()).over(answering(api)).threads(threads).build().unwrap()
+}
+
+fn answering(api: Api) -> blocking::Client {
     let transport = |_: http::Request<_>, _: &_| {
-        let body: duocall::blocking::Reader = Box::new(&b"done"[..]);
+        let body: blocking::Reader = Box::new(&b"done"[..]);
         Ok(http::Response::new(body))
     };
-    let api = Api::new("http://x/").unwrap();
-    let client = duocall::blocking::Client::with_transport(api.clone(), transport);
-    Client::builder(api).over(client).threads(threads).build().unwrap()
+    blocking::Client::with_transport(api, transport)
 }
 
 /// A call that runs a function in its `decode`.
+#[derive(Clone)]
 struct Decoding<F>(F);
 
 impl<T, F: Fn() -> Result<T, Error>> Endpoint for Decoding<F> {
@@ -215,5 +222,142 @@ fn a_worker_that_has_just_taken_a_task_is_not_counted_on_for_the_next() {
             let second = client.call(Decoding(move || Ok(tell.send(()).is_ok())));
             assert!(first.wait().unwrap() && second.wait().unwrap());
         }
+    });
+}
+
+#[test]
+fn a_batch_keeps_to_its_concurrency_in_a_wider_pool() {
+    in_time(|| {
+        for most in [1, 3] {
+            let running = Arc::new(AtomicUsize::new(0));
+            let alone = move || {
+                assert!(running.fetch_add(1, SeqCst) < most, "too many at once");
+                thread::sleep(Duration::from_millis(1));
+                running.fetch_sub(1, SeqCst);
+                Ok(())
+            };
+            let items = vec![Decoding(alone.clone()); 40];
+            let client = instant(8);
+            let inner = client.clone();
+            let own = items.clone();
+            let good = move |client: &Client, items: Vec<_>| {
+                client.batch(items).concurrency(most).gather().iter().all(Result::is_ok)
+            };
+            assert!(good(&client, items));
+            // Its consumer makes calls, too.
+            let nested = move || Ok(good(&inner, own.clone()));
+            assert!(client.call(Decoding(nested)).wait().unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_worker_finds_the_next_call_while_the_consumer_is_busy() {
+    in_time(|| {
+        let (tell, told) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let (pulled, counter) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let source = pulled.clone();
+        let call = Decoding(move || {
+            // The first two are held until twice as many are there.
+            if counter.fetch_add(1, SeqCst) < 2 {
+                released.lock().unwrap().recv().unwrap();
+            }
+            tell.send(()).unwrap();
+            Ok(())
+        });
+        let items = std::iter::repeat_with(move || {
+            if source.fetch_add(1, SeqCst) + 1 == 4 {
+                release.send(()).unwrap();
+                release.send(()).unwrap();
+            }
+            call.clone()
+        });
+        let mut stream = instant(2).batch(items.take(10)).concurrency(2).stream();
+        assert!(stream.next().is_some());
+        for _ in 0..4 {
+            told.recv_timeout(SOON).expect("made without the consumer");
+        }
+        assert_eq!(pulled.load(SeqCst), 4);
+        assert_eq!(stream.count(), 9);
+    });
+}
+
+#[test]
+fn a_call_held_ready_does_not_wait_for_a_thread() {
+    let limits = Timeouts::default().queue(Duration::from_millis(200));
+    let api = Api::builder("http://x/").timeouts(limits).build().unwrap();
+    let client = Client::builder(api.clone()).over(answering(api)).threads(1).build().unwrap();
+    let slow = Decoding(|| {
+        thread::sleep(Duration::from_millis(500));
+        Ok(())
+    });
+    let results = client.batch(vec![slow.clone(); 2]).gather();
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    // One that finds the only thread busy does.
+    let busy = client.call(slow);
+    let late = client.batch([Request::get("x")]).gather().remove(0);
+    assert_eq!(kind(late), Some(ErrorKind::Timeout(Phase::Queue)));
+    busy.wait().unwrap();
+}
+
+#[test]
+fn nobody_waits_for_the_end_of_a_long_batch() {
+    in_time(|| {
+        let client = instant(1);
+        let endless = || std::iter::repeat_with(|| Request::get("x"));
+        let mut one = client.batch(endless()).stream();
+        let mut two = client.batch(endless()).stream();
+        assert!(one.next().is_some());
+        let job = client.send(Request::get("job"));
+        for _ in 0..10 {
+            // The only thread goes from one to the other.
+            assert!(two.next().is_some() && one.next().is_some());
+        }
+        assert!(job.is_done());
+    });
+}
+
+#[test]
+fn nothing_begins_after_the_error_of_a_batch_that_fails_fast() {
+    in_time(|| {
+        for threads in [1, 4] {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let counter = begun.clone();
+            let fails = move || match counter.fetch_add(1, SeqCst) {
+                4 => Err(Error::custom(ErrorKind::Rejected, "on purpose")),
+                _ => Ok(()),
+            };
+            let items = vec![Decoding(fails); 100];
+            let group = instant(threads).batch(items).concurrency(1).fail_fast().unwrap_err();
+            assert_eq!(begun.load(SeqCst), 5, "{group}");
+            let (finished, cancelled) = (group.finished(), group.cancelled());
+            assert_eq!((finished, cancelled, group.not_started()), (4, 0, Some(95)), "{group}");
+        }
+    });
+}
+
+#[test]
+fn a_cancellation_is_heard_while_no_thread_is_free() {
+    in_time(|| {
+        let client = instant(1);
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let busy = client.call(Decoding(move || Ok(released.lock().unwrap().recv().is_ok())));
+        let cancel = Cancel::new();
+        let theirs = cancel.clone();
+        let stops = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            theirs.cancel();
+        });
+        let results = client.batch(vec![Request::get("x"); 5]).cancel(&cancel).gather();
+        let cancelled = |result: &Result<_, Error>| {
+            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled)
+        };
+        assert!(results.len() == 5 && results.iter().all(cancelled));
+        stops.join().unwrap();
+        release.send(()).unwrap();
+        assert!(busy.wait().unwrap());
     });
 }

@@ -1,15 +1,20 @@
 //! Batches on worker threads.
 
-use std::collections::VecDeque;
-use std::sync::mpsc;
+use std::mem;
+use std::sync::Arc;
+use std::task::Waker;
 
-use super::workers::{Task, works_for};
-use super::{Client, made};
+use super::Client;
+use super::lane::Lane;
+use super::runner::{self, Call, Runner};
+use super::workers::works_for;
 use crate::batch::{Batch, Plan, Reorder, Slots};
+use crate::cancel::Subscription;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::group::ErrorGroup;
 
+type Outcome<I> = runner::Outcome<<I as Iterator>::Item>;
 type Output<I> = <<I as Iterator>::Item as Endpoint>::Output;
 
 impl<I> Batch<Client, I>
@@ -50,13 +55,14 @@ where
         let mut slots = Slots::new();
         let mut stream = self.stream();
         stream.plan.fail_fast();
+        stream.runner.rule = stream.plan.rule();
         stream.by_ref().for_each(|(index, result)| slots.put(index, result));
         stream.plan.all(slots, stream.items.size_hint())
     }
 
     /// The results with the index of their item, as they come. The workers go on
     /// while the consumer is busy; at most twice as many calls as may run at once
-    /// are ahead of it.
+    /// are ahead of it: under way, done, or held ready for the next free place.
     ///
     /// Dropping the iterator cancels what is under way and waits for it to end,
     /// as [`fail_fast`](Batch::fail_fast) does.
@@ -64,13 +70,27 @@ where
         let Batch { client, items, settings } = self;
         let mut plan = Plan::new(&settings, client.api(), items.size_hint());
         plan.at_most(client.workers.most());
-        let (tell, told) = mpsc::channel();
+        let lane = Arc::new(Lane::new(plan.most(), plan.cancel().clone()));
+        let listening = plan.cancel().listen(&Waker::from(lane.clone()));
+        let runner = Runner {
+            lane,
+            client: client.client.clone(),
+            rule: plan.rule(),
+            waits: client.api().clock().now(),
+        };
         let ready = Reorder::new(settings.ordered);
-        Stream { client, items, plan, tell, told, ready, own: VecDeque::new() }
+        Stream {
+            client,
+            items,
+            plan,
+            runner,
+            inbox: Vec::new(),
+            burst: false,
+            ready,
+            _listening: listening,
+        }
     }
 }
-
-type Outcome<I> = (usize, Result<Output<I>, Error>);
 
 /// Results of a batch, as the workers have them. See [`Batch::stream`].
 #[must_use = "a stream makes no call until it is asked for a result"]
@@ -82,11 +102,15 @@ where
     client: Client,
     items: I,
     plan: Plan,
-    tell: mpsc::Sender<Outcome<I>>,
-    told: mpsc::Receiver<Outcome<I>>,
+    /// What the workers' runners are made after; it helps them where it must.
+    runner: Runner<I::Item>,
+    /// Results on their way from there; kept for its memory.
+    inbox: Vec<Outcome<I>>,
+    /// Several came at once the last time: more are likely to follow.
+    burst: bool,
     ready: Reorder<Result<Output<I>, Error>>,
-    /// What a worker of the same pool has queued, and makes itself if need be.
-    own: VecDeque<Task>,
+    /// A cancellation ends the wait for calls that no worker has come to.
+    _listening: Subscription,
 }
 
 impl<I> Iterator for Stream<I>
@@ -98,22 +122,26 @@ where
     type Item = Outcome<I>;
 
     fn next(&mut self) -> Option<Outcome<I>> {
+        let most = self.plan.most();
         loop {
-            while self.plan.has_room() && self.ready.len() < self.plan.most() {
-                match self.items.next() {
-                    Some(item) => self.start(item),
-                    None => self.plan.exhaust(),
-                }
+            if self.give_up() {
+                continue;
             }
-            if let Some(ready) = self.ready.take() {
+            let ahead = (2 * most).saturating_sub(self.ready.len());
+            if self.plan.has_room_within(most.min(ahead)) {
+                self.pull();
+            } else if let Some(ready) = self.ready.take() {
                 return Some(ready);
-            }
-            if self.plan.is_over() {
+            } else if self.plan.is_over() {
                 return None;
+            } else if self.collect() {
+                continue;
+            } else if self.plan.has_room_within(ahead) {
+                // No result waits for the items, which may take their time.
+                self.pull();
+            } else if !self.help() {
+                self.wait();
             }
-            let (index, result) = self.wait();
-            self.plan.finish(index, &result);
-            self.ready.put(index, result);
         }
     }
 }
@@ -124,35 +152,65 @@ where
     I::Item: Endpoint + Send + 'static,
     Output<I>: Send + 'static,
 {
-    fn start(&mut self, item: I::Item) {
+    fn pull(&mut self) {
+        let Some(item) = self.items.next() else { return self.plan.exhaust() };
         let (index, bounds) = self.plan.start();
-        let tell = self.tell.clone();
-        // Nobody may listen any more; the stream is then gone.
-        let tell = move |result| drop(tell.send((index, result)));
         match bounds {
-            Err(mistake) => tell(Err(mistake)),
+            Err(mistake) => self.finish(index, Err(mistake)),
             Ok(bounds) => {
-                let task = self.client.submit(made(item), bounds, tell);
-                if works_for(self.client.workers.id()) {
-                    while self.own.front().is_some_and(Task::is_taken) {
-                        self.own.pop_front();
-                    }
-                    self.own.push_back(task);
+                let now = self.client.api().clock().now();
+                if self.runner.lane.put(Call { index, item, bounds, waits: now }) {
+                    self.client.workers.engage(Box::new(self.runner.another(now)));
                 }
             }
         }
     }
 
-    fn wait(&mut self) -> Outcome<I> {
-        while let Some(task) = self.own.pop_front() {
-            if let Ok(told) = self.told.try_recv() {
-                self.own.push_front(task);
-                return told;
-            }
-            task.run();
+    fn finish(&mut self, index: usize, result: Result<Output<I>, Error>) {
+        self.plan.finish(index, &result);
+        self.ready.put(index, result);
+    }
+
+    /// Takes in all results that are there.
+    fn collect(&mut self) -> bool {
+        let mut inbox = mem::take(&mut self.inbox);
+        self.runner.lane.collect(&mut inbox);
+        let came = inbox.len();
+        if came > 0 {
+            self.burst = came > 1;
         }
-        // A worker answers every task it was given, and we hold a sender.
-        self.told.recv().expect("somebody is told")
+        inbox.drain(..).for_each(|(index, result)| self.finish(index, result));
+        self.inbox = inbox;
+        came > 0
+    }
+
+    fn wait(&self) {
+        if !self.burst || !self.runner.lane.nap() {
+            self.runner.lane.wait();
+        }
+    }
+
+    /// Takes calls back that are not to begin any more.
+    fn give_up(&mut self) -> bool {
+        let Some(kind) = self.plan.stopped() else { return false };
+        let mut calls = self.runner.lane.clear();
+        let some = !calls.is_empty();
+        let started = self.plan.lose(calls.len());
+        for call in calls.drain(..started) {
+            self.finish(call.index, Err(Error::new(kind, "")));
+        }
+        some
+    }
+
+    /// Makes a call here and now, for a worker that waits for its own pool.
+    fn help(&mut self) -> bool {
+        if !works_for(self.client.workers.id()) {
+            return false;
+        }
+        let Some(call) = self.runner.lane.take() else { return false };
+        let outcome = self.runner.make(call, None);
+        self.runner.lane.give(outcome);
+        true
     }
 }
 
@@ -163,9 +221,12 @@ where
 {
     fn drop(&mut self) {
         self.plan.cancel().cancel();
-        for _ in 0..self.plan.in_flight() {
-            drop(self.told.recv());
-        }
+        let lane = &self.runner.lane;
+        let calls = lane.clear();
+        lane.settle();
+        // A runner that still waits for a thread holds the lane for longer.
+        lane.collect(&mut self.inbox);
+        drop(calls);
     }
 }
 

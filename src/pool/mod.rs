@@ -14,9 +14,11 @@
 
 mod batch;
 mod job;
+mod lane;
 mod pages;
 #[cfg(test)]
 mod races;
+mod runner;
 mod workers;
 
 use std::fmt;
@@ -115,14 +117,18 @@ impl Client {
         self.job(made(endpoint))
     }
 
+    /// Has a worker make the call and keep the result for the job, whatever happens.
     fn job<T: Send + 'static>(
         &self,
         call: impl FnOnce(&blocking::Client, Bounds) -> Result<T, Error> + Send + 'static,
     ) -> Job<T> {
         let cancel = Cancel::new();
-        let bounds = Bounds { cancel: Some(cancel.clone()), ..Bounds::default() };
+        let queued = Some(self.api().clock().now());
+        let bounds = Bounds { cancel: Some(cancel.clone()), queued, ..Bounds::default() };
         let (slot, tell) = job::slot();
-        let task = self.submit(call, bounds, move |result| tell.tell(result));
+        let client = self.client.clone();
+        let task = Task::new(move || call(&client, bounds), move |result| tell.tell(result));
+        self.workers.submit(task.clone(), &cancel);
         Job::new(slot, cancel, task, self.workers.id())
     }
 
@@ -141,21 +147,6 @@ impl Client {
         T: DeserializeOwned + Send + 'static,
     {
         Pages::new(self, request, paging)
-    }
-
-    /// Has a worker make the call and give the result to `tell`, whatever happens.
-    fn submit<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&blocking::Client, Bounds) -> Result<T, Error> + Send + 'static,
-        mut bounds: Bounds,
-        tell: impl FnOnce(Result<T, Error>) + Send + 'static,
-    ) -> Task {
-        bounds.queued = Some(self.api().clock().now());
-        let client = self.client.clone();
-        let cancel = bounds.cancel.clone();
-        let task = Task::new(move || call(&client, bounds), tell);
-        self.workers.submit(task.clone(), cancel.as_ref());
-        task
     }
 }
 

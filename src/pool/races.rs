@@ -1,14 +1,16 @@
-//! A job, its worker and its cancellation, in every order of theirs.
+//! A job or a batch, its workers and its cancellation, in every order of theirs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use super::job::{Job, slot};
+use super::lane::Lane;
 use super::workers::Task;
 use crate::cancel::Cancel;
 use crate::error::ErrorKind;
-use crate::sync::model::{Actor, every_order};
+use crate::sync::model::{Actor, every_order, step};
+use crate::sync::{lock, park, unparker};
 
 /// Of no pool that there is: nobody here works for it.
 const POOL: usize = 1;
@@ -46,4 +48,160 @@ fn a_job_is_done_once_and_its_waiter_hears_of_it() {
     });
     println!("a job: {orders} orders");
     assert!(orders > 100);
+}
+
+/// The queue of a pool, as little of it as a scene needs.
+#[derive(Default)]
+struct Pool(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    runners: usize,
+    idle: Vec<Waker>,
+    over: bool,
+}
+
+impl Pool {
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = lock(&self.0);
+        change(&mut queue);
+        let idle = std::mem::take(&mut queue.idle);
+        drop(queue);
+        idle.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits for a runner; false at the end.
+    fn take(&self) -> bool {
+        let waker = unparker();
+        loop {
+            let mut queue = lock(&self.0);
+            if queue.runners > 0 {
+                queue.runners -= 1;
+                return true;
+            }
+            if queue.over {
+                return false;
+            }
+            queue.idle.push(waker.clone());
+            drop(queue);
+            park(None);
+        }
+    }
+}
+
+type Numbers = Lane<usize, usize>;
+
+const CALLS: usize = 3;
+
+/// What the threads of a batch share.
+#[derive(Clone)]
+struct Shared {
+    lane: Arc<Numbers>,
+    most: usize,
+    pool: Arc<Pool>,
+    running: Arc<AtomicUsize>,
+    came: Arc<Mutex<Vec<usize>>>,
+    cancel: Cancel,
+}
+
+impl Shared {
+    fn new(most: usize) -> Shared {
+        let cancel = Cancel::new();
+        let lane = Arc::new(Lane::new(most, cancel.clone()));
+        let (pool, running, came) = Default::default();
+        Shared { lane, most, pool, running, came, cancel }
+    }
+
+    fn make(&self, call: usize) -> usize {
+        assert!(self.running.fetch_add(1, SeqCst) < self.most, "too many at once");
+        step();
+        self.running.fetch_sub(1, SeqCst);
+        call
+    }
+
+    /// Does as those of the pool.
+    fn worker(self) -> Actor {
+        Box::new(move || {
+            while self.pool.take() {
+                let others_wait = || lock(&self.pool.0).runners > 0;
+                if self.lane.run(&others_wait, |call| self.make(call)) {
+                    self.pool.change(|queue| queue.runners += 1);
+                }
+            }
+        })
+    }
+
+    /// Has so many calls made; `helps` as a worker of the pool would.
+    fn consumer(self, calls: usize, helps: bool) -> Actor {
+        Box::new(move || {
+            let Shared { lane, cancel, .. } = &self;
+            let _listening = cancel.listen(&Waker::from(lane.clone()));
+            let (mut put, mut done, mut inbox) = (0, 0, Vec::new());
+            loop {
+                let cancelled = cancel.is_cancelled();
+                lane.collect(&mut inbox);
+                if cancelled {
+                    inbox.extend(lane.clear());
+                }
+                done += inbox.len();
+                self.came.lock().unwrap().append(&mut inbox);
+                if !cancelled && put < calls && put - done < 2 * self.most {
+                    put += 1;
+                    if lane.put(put) {
+                        self.pool.change(|queue| queue.runners += 1);
+                    }
+                } else if done == put {
+                    break;
+                } else if let Some(call) = helps.then(|| lane.take()).flatten() {
+                    lane.give(self.make(call));
+                } else {
+                    lane.wait();
+                }
+            }
+            lane.settle();
+            self.pool.change(|queue| queue.over = true);
+        })
+    }
+}
+
+/// Each call of a batch comes back once, in every order; a cancellation may come before some are put.
+fn batch(most: usize, workers: usize, helps: bool, cancelled: bool) {
+    let orders = every_order(1, || {
+        let shared = Shared::new(most);
+        let mut actors = vec![shared.clone().consumer(CALLS, helps)];
+        actors.extend((0..workers).map(|_| shared.clone().worker()));
+        if cancelled {
+            let cancel = shared.cancel.clone();
+            actors.push(Box::new(move || cancel.cancel()));
+        }
+        let end = move || {
+            let mut came = shared.came.lock().unwrap().clone();
+            came.sort_unstable();
+            assert!(came.iter().copied().eq(1..=came.len()), "{came:?}");
+            assert!(cancelled || came.len() == CALLS, "{came:?}");
+        };
+        (actors, end)
+    });
+    println!("a batch: {orders} orders");
+    assert!(orders > 100);
+}
+
+#[test]
+fn a_batch_comes_to_its_end() {
+    batch(2, 2, false, false);
+}
+
+#[test]
+fn a_batch_keeps_to_narrower_bounds_than_its_pools() {
+    batch(1, 2, false, false);
+}
+
+#[test]
+fn a_batch_on_a_worker_helps_itself() {
+    batch(1, 2, true, false);
+}
+
+#[test]
+fn a_cancelled_batch_answers_what_had_not_begun() {
+    batch(1, 1, false, true);
 }

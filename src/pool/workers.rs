@@ -36,17 +36,10 @@ impl Task {
         tell: impl FnOnce(Result<T, Error>) + Send + 'static,
     ) -> Task {
         let work = move |order| {
-            let result = match order {
-                // What the closure leaves behind after a panic is dropped with it.
-                Order::Run => catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-                    // Its drop may panic in turn; somebody has to be told nevertheless.
-                    let dropped = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-                    dropped.unwrap_or_else(mem::forget);
-                    Err(Error::new(ErrorKind::Panicked, "the endpoint's code"))
-                }),
+            tell(match order {
+                Order::Run => caught(call),
                 Order::Refuse(kind) => Err(Error::new(kind, "")),
-            };
-            tell(result);
+            });
         };
         Task(Arc::new(Slot(Mutex::new(Some(Box::new(work))))))
     }
@@ -55,10 +48,17 @@ impl Task {
     pub(super) fn run(&self) {
         self.0.settle(Order::Run);
     }
+}
 
-    pub(super) fn is_taken(&self) -> bool {
-        lock(&self.0.0).is_none()
-    }
+/// The call's result, or the error that a panic in it becomes.
+pub(super) fn caught<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What the closure leaves behind after a panic is dropped with it.
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        // Its drop may panic in turn; somebody has to be told nevertheless.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        dropped.unwrap_or_else(mem::forget);
+        Err(Error::new(ErrorKind::Panicked, "the endpoint's code"))
+    })
 }
 
 impl Slot {
@@ -79,8 +79,42 @@ impl Wake for Slot {
     }
 }
 
-/// A task in the queue, and its ear for a cancellation.
-type Queued = (Task, Option<Subscription>);
+/// Work in turns, so that nobody waits long for what has no end.
+pub(super) trait Turns: Send {
+    /// Goes on until there is nothing to do, or a turn has ended and others wait for the thread.
+    /// Says whether it is to be queued again.
+    fn run(&mut self, others_wait: &dyn Fn() -> bool) -> bool;
+
+    /// Instead of its next turn, and the last that is asked of it.
+    fn refuse(&mut self, kind: ErrorKind);
+}
+
+enum Queued {
+    /// With its ear for a cancellation.
+    Once {
+        task: Task,
+        _listening: Subscription,
+    },
+    Often(Box<dyn Turns>),
+}
+
+impl Queued {
+    /// Whether it is to be queued again.
+    fn run(&mut self, others_wait: &dyn Fn() -> bool) -> bool {
+        match self {
+            Queued::Once { task, .. } => task.run(),
+            Queued::Often(work) => return work.run(others_wait),
+        }
+        false
+    }
+
+    fn refuse(mut self, kind: ErrorKind) {
+        match &mut self {
+            Queued::Once { task, .. } => task.0.settle(Order::Refuse(kind)),
+            Queued::Often(work) => work.refuse(kind),
+        }
+    }
+}
 
 thread_local! {
     /// The pool that this thread works for.
@@ -124,11 +158,19 @@ impl Workers {
         self.most
     }
 
-    pub(super) fn submit(&self, task: Task, cancel: Option<&Cancel>) {
-        let listening = cancel.map(|cancel| cancel.listen(&Waker::from(task.0.clone())));
+    pub(super) fn submit(&self, task: Task, cancel: &Cancel) {
+        let listening = cancel.listen(&Waker::from(task.0.clone()));
+        self.queue(Queued::Once { task, _listening: listening });
+    }
+
+    pub(super) fn engage(&self, work: Box<dyn Turns>) {
+        self.queue(Queued::Often(work));
+    }
+
+    fn queue(&self, queued: Queued) {
         self.shared.open.fetch_add(1, SeqCst);
         // The queue is open for as long as there are Workers.
-        let sent = self.queue.send_blocking((task, listening));
+        let sent = self.queue.try_send(queued);
         debug_assert!(sent.is_ok());
         self.grow();
     }
@@ -139,8 +181,9 @@ impl Workers {
         if threads.len() >= self.most.min(self.shared.open.load(SeqCst)) {
             return;
         }
-        let (tasks, shared) = (self.tasks.clone(), self.shared.clone());
-        let work = move || work(&tasks, &shared);
+        let (queue, tasks) = (self.queue.clone(), self.tasks.clone());
+        let shared = self.shared.clone();
+        let work = move || work(&queue, &tasks, &shared);
         match thread::Builder::new().name("duocall-worker".into()).spawn(work) {
             Ok(thread) => threads.push(thread),
             // With some workers the task only waits longer; without any, nobody would ever take it.
@@ -154,19 +197,25 @@ impl Workers {
     }
 
     fn refuse_all(&self, kind: ErrorKind) {
-        while let Ok((task, _listening)) = self.tasks.try_recv() {
-            task.0.settle(Order::Refuse(kind));
+        while let Ok(queued) = self.tasks.try_recv() {
+            queued.refuse(kind);
             self.shared.open.fetch_sub(1, SeqCst);
         }
     }
 }
 
-fn work(tasks: &Receiver<Queued>, shared: &Arc<Shared>) {
+fn work(queue: &Sender<Queued>, tasks: &Receiver<Queued>, shared: &Arc<Shared>) {
     POOL.set(Arc::as_ptr(shared) as usize);
-    loop {
-        let Ok((task, _listening)) = tasks.recv_blocking() else { return };
-        let closed = shared.closed.load(SeqCst);
-        task.0.settle(if closed { Order::Refuse(ErrorKind::Shutdown) } else { Order::Run });
+    while let Ok(mut queued) = tasks.recv_blocking() {
+        if shared.closed.load(SeqCst) {
+            queued.refuse(ErrorKind::Shutdown);
+        } else if queued.run(&|| !tasks.is_empty()) {
+            match queue.try_send(queued) {
+                // Behind the others, and as open as before.
+                Ok(()) => continue,
+                Err(closed) => closed.into_inner().refuse(ErrorKind::Shutdown),
+            }
+        }
         shared.open.fetch_sub(1, SeqCst);
     }
 }

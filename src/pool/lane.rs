@@ -1,0 +1,214 @@
+//! What the consumer of a batch and those who make its calls share.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use crate::cancel::Cancel;
+use crate::sync::{lock, park, unparker};
+
+/// Short against any call over a network, and long enough for a few that end at about the same time.
+const NAP: Duration = Duration::from_micros(50);
+
+/// Calls that wait, and results that were not taken in yet. The consumer fills it; runners, up to
+/// `most`, take a call and bring its result until nothing is left.
+pub(super) struct Lane<C, R> {
+    most: usize,
+    cancel: Cancel,
+    state: Mutex<State<C, R>>,
+}
+
+struct State<C, R> {
+    calls: VecDeque<C>,
+    results: Vec<R>,
+    /// Those that wait for a thread, and those at work.
+    runners: usize,
+    /// Calls under way, at most `most`; a consumer that helps has one, too.
+    running: usize,
+    /// No call is begun any more.
+    closed: bool,
+    /// The consumer is to look up even if there is no result.
+    nudged: bool,
+    /// The consumer, asleep.
+    waker: Option<Waker>,
+}
+
+/// What a runner does next.
+enum Next<C> {
+    Call(C),
+    /// Calls are left, but others wait for the thread.
+    Requeue,
+    /// It is a runner no more.
+    End,
+}
+
+impl<C, R> Lane<C, R> {
+    pub(super) fn new(most: usize, cancel: Cancel) -> Lane<C, R> {
+        let state = State {
+            calls: VecDeque::new(),
+            results: Vec::new(),
+            runners: 0,
+            running: 0,
+            closed: false,
+            nudged: false,
+            waker: None,
+        };
+        Lane { most, cancel, state: Mutex::new(state) }
+    }
+
+    /// Adds a call. If this says so, the consumer has to send another runner.
+    #[must_use]
+    pub(super) fn put(&self, call: C) -> bool {
+        let mut state = lock(&self.state);
+        state.calls.push_back(call);
+        let more = state.runners < self.most;
+        state.runners += usize::from(more);
+        more
+    }
+
+    /// A call to make oneself; [`give`](Lane::give) its result.
+    pub(super) fn take(&self) -> Option<C> {
+        self.take_from(&mut lock(&self.state))
+    }
+
+    pub(super) fn give(&self, result: R) {
+        let waker = lock(&self.state).give(result);
+        wake(waker);
+    }
+
+    /// A runner's work: makes calls until none is left, or one and then others wait for its thread.
+    /// Whether it is to be queued again.
+    pub(super) fn run(&self, others_wait: &dyn Fn() -> bool, mut make: impl FnMut(C) -> R) -> bool {
+        let mut next = self.next(None, false);
+        while let Next::Call(call) = next {
+            let result = make(call);
+            next = self.next(Some(result), others_wait());
+        }
+        matches!(next, Next::Requeue)
+    }
+
+    /// Gives a result and takes another call in one go. Whether one is left and whether the runner
+    /// stays one has to be decided under one lock, or a call that is put between the two would count
+    /// on a runner that is about to end.
+    fn next(&self, result: Option<R>, others_wait: bool) -> Next<C> {
+        let mut state = lock(&self.state);
+        let waker = result.and_then(|result| state.give(result));
+        let next = if others_wait && !state.calls.is_empty() && !self.is_closed(&state) {
+            Next::Requeue
+        } else if let Some(call) = self.take_from(&mut state) {
+            Next::Call(call)
+        } else {
+            state.runners -= 1;
+            Next::End
+        };
+        drop(state);
+        wake(waker);
+        next
+    }
+
+    /// A runner ends before its turn, because nobody can make any call; `answer` makes the results.
+    pub(super) fn refuse(&self, answer: impl FnMut(C) -> R) {
+        let mut state = lock(&self.state);
+        state.runners -= 1;
+        let calls = mem::take(&mut state.calls);
+        drop(state);
+        // What is left of a call is dropped here, which may be code of the caller's.
+        let results: Vec<R> = calls.into_iter().map(answer).collect();
+        let mut state = lock(&self.state);
+        state.results.extend(results);
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+    }
+
+    /// Lets no call begin any more.
+    pub(super) fn close(&self) {
+        lock(&self.state).closed = true;
+    }
+
+    /// The same, and takes those back that have not begun.
+    pub(super) fn clear(&self) -> VecDeque<C> {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        mem::take(&mut state.calls)
+    }
+
+    /// Takes all results there are, in order of their coming. `into` is empty.
+    pub(super) fn collect(&self, into: &mut Vec<R>) {
+        mem::swap(&mut lock(&self.state).results, into);
+    }
+
+    /// Sleeps for a moment without asking to be woken, which would cost every call two changes of
+    /// thread where they end one soon after the other. Whether there is a result then.
+    pub(super) fn nap(&self) -> bool {
+        thread::sleep(NAP);
+        !lock(&self.state).results.is_empty()
+    }
+
+    /// Waits for a result or a cancellation; may come back without.
+    pub(super) fn wait(&self) {
+        let waker = unparker();
+        let mut state = lock(&self.state);
+        if state.results.is_empty() && !mem::take(&mut state.nudged) {
+            state.waker = Some(waker);
+            drop(state);
+            park(None);
+        }
+    }
+
+    /// Waits for the calls under way to end.
+    pub(super) fn settle(&self) {
+        let waker = unparker();
+        loop {
+            let mut state = lock(&self.state);
+            if state.running == 0 {
+                return;
+            }
+            state.waker = Some(waker.clone());
+            drop(state);
+            park(None);
+        }
+    }
+
+    fn take_from(&self, state: &mut State<C, R>) -> Option<C> {
+        if self.is_closed(state) || state.running == self.most {
+            return None;
+        }
+        let call = state.calls.pop_front()?;
+        state.running += 1;
+        Some(call)
+    }
+
+    /// What was cancelled is left where it is: the consumer has heard of that.
+    fn is_closed(&self, state: &State<C, R>) -> bool {
+        state.closed || self.cancel.is_cancelled()
+    }
+}
+
+impl<C, R> State<C, R> {
+    /// The consumer's waker, to be called without the lock that it wants.
+    #[must_use]
+    fn give(&mut self, result: R) -> Option<Waker> {
+        self.running -= 1;
+        self.results.push(result);
+        self.waker.take()
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    waker.inspect(Waker::wake_by_ref);
+}
+
+impl<C: Send + 'static, R: Send + 'static> Wake for Lane<C, R> {
+    /// The batch was cancelled.
+    fn wake(self: Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.nudged = true;
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+    }
+}

@@ -1,0 +1,72 @@
+//! A worker's part in a batch.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::lane::Lane;
+use super::made;
+use super::workers::{Turns, caught};
+use crate::batch::Rule;
+use crate::blocking;
+use crate::endpoint::Endpoint;
+use crate::engine::Bounds;
+use crate::error::{Error, ErrorKind};
+
+/// A call of a batch that has not begun.
+pub(super) struct Call<E> {
+    pub(super) index: usize,
+    pub(super) item: E,
+    pub(super) bounds: Bounds,
+    /// Since when.
+    pub(super) waits: Instant,
+}
+
+pub(super) type Outcome<E> = (usize, Result<<E as Endpoint>::Output, Error>);
+
+/// Makes the calls of a batch, one after another.
+pub(super) struct Runner<E: Endpoint> {
+    pub(super) lane: Arc<Lane<Call<E>, Outcome<E>>>,
+    pub(super) client: blocking::Client,
+    pub(super) rule: Rule,
+    /// Since when it waits for a thread.
+    pub(super) waits: Instant,
+}
+
+impl<E: Endpoint + Send + 'static> Runner<E> {
+    /// Another, that waits from now on.
+    pub(super) fn another(&self, now: Instant) -> Runner<E> {
+        let (lane, client) = (self.lane.clone(), self.client.clone());
+        Runner { lane, client, rule: self.rule.clone(), waits: now }
+    }
+
+    /// `waited` is since when there has been a place for the call, but no thread.
+    pub(super) fn make(&self, call: Call<E>, waited: Option<Instant>) -> Outcome<E> {
+        let Call { index, item, mut bounds, waits } = call;
+        bounds.queued = waited.map(|since| since.max(waits));
+        let result = caught(move || made(item)(&self.client, bounds));
+        if self.rule.ends(&result) {
+            // The consumer may be busy, or asleep.
+            self.lane.close();
+        }
+        (index, result)
+    }
+}
+
+impl<E> Turns for Runner<E>
+where
+    E: Endpoint + Send + 'static,
+    E::Output: Send + 'static,
+{
+    fn run(&mut self, others_wait: &dyn Fn() -> bool) -> bool {
+        let mut waited = Some(self.waits);
+        let again = self.lane.run(others_wait, |call| self.make(call, waited.take()));
+        if again {
+            self.waits = self.client.api().clock().now();
+        }
+        again
+    }
+
+    fn refuse(&mut self, kind: ErrorKind) {
+        self.lane.refuse(|call| (call.index, Err(Error::new(kind, ""))));
+    }
+}
