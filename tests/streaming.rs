@@ -242,6 +242,29 @@ fn a_reader_that_was_never_begun_is_sent_by_the_next_attempt() {
 }
 
 #[test]
+fn a_reader_goes_another_way_where_the_idle_connection_is_gone() {
+    // It was closed, or holds an answer that nobody asked for.
+    for then in [vec![Act::Close], ok("stray")] {
+        let served = [ok("a"), vec![Act::Pause(Duration::from_millis(20))], then].concat();
+        let server = Server::script(vec![served.clone(), ok("b"), served, ok("b")]);
+        let api = api(&server);
+        let settle = || std::thread::sleep(Duration::from_millis(100));
+        let upload = || Request::post("y").body(Body::reader(&b"12345"[..]));
+        let client = blocking::Client::new(api.clone());
+        client.send(Request::get("x")).unwrap();
+        settle();
+        assert_eq!(client.send(upload()).unwrap().attempts().len(), 1);
+        let client = nonblocking::Client::new(api);
+        block_on(client.send(Request::get("x"))).unwrap();
+        settle();
+        assert_eq!(block_on(client.send(upload())).unwrap().attempts().len(), 1);
+        let bodies: Vec<_> = server.requests().into_iter().map(|seen| seen.body).collect();
+        assert_eq!(bodies, [&b""[..], b"12345", b"", b"12345"]);
+        assert_eq!(server.connections(), 4);
+    }
+}
+
+#[test]
 fn progress_is_told_and_async_readers_need_the_async_client() {
     let server = Server::new(|_| ok(""));
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -19,7 +19,7 @@ use crate::transport::{Exchange, Failure};
 use crate::url;
 
 pub(crate) struct Outgoing {
-    request: http::Request<Body>,
+    pub(crate) request: http::Request<Body>,
     pub(crate) exchange: Arc<Exchange>,
     method: Method,
     follows: bool,

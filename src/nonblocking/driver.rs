@@ -37,7 +37,7 @@ pub(super) async fn open(
     let (mut alarm, mut call) = begin(&client, request, bounds);
     let mut rest = None;
     let response = drive(&client, &mut alarm, &mut call, &mut rest).await?;
-    let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
+    let Rest { inbox, body, exchange } = *rest.expect("a good response leaves its body");
     let opened = Opened::new(response, exchange, inbox, call.into_permit());
     Ok(Streamed::new(opened, body, alarm))
 }
@@ -48,7 +48,8 @@ fn begin(client: &Inner, request: Request, bounds: Bounds) -> (Alarm, Call) {
     (alarm, call)
 }
 
-/// A body not read: the last exchange's, if its head was good.
+/// A body not read: the last exchange's, if its head was good. On the heap, for the future of every
+/// call would hold it.
 struct Rest {
     inbox: Inbox,
     body: Reader,
@@ -59,7 +60,7 @@ async fn drive(
     client: &Inner,
     alarm: &mut Alarm,
     call: &mut Call,
-    rest: &mut Option<Rest>,
+    rest: &mut Option<Box<Rest>>,
 ) -> Result<Response, Error> {
     let cancel = call.cancel();
     let cancel = cancel.as_ref();
@@ -141,7 +142,7 @@ async fn timed(
     alarm: &mut Alarm,
     client: &Inner,
     outgoing: &mut Outgoing,
-    rest: &mut Option<Rest>,
+    rest: &mut Option<Box<Rest>>,
 ) -> Result<Reply, Failure> {
     *rest = None;
     let limits = outgoing.exchange.clone();
@@ -158,17 +159,16 @@ async fn timed(
 async fn exchange(
     client: &Inner,
     outgoing: &mut Outgoing,
-    rest: &mut Option<Rest>,
+    rest: &mut Option<Box<Rest>>,
 ) -> Result<Reply, Failure> {
-    let request = outgoing.take_request();
     let exchange = &outgoing.exchange;
-    let response = client.transport.send(request, exchange).await?;
+    let response = client.transport.send(&mut outgoing.request, exchange).await?;
     let (parts, mut body) = response.into_parts();
     exchange.enter(Phase::Body);
     let mut inbox = outgoing.inbox(http::Response::from_parts(parts, ()))?;
     if inbox.is_open() {
         let head = inbox.head();
-        *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
+        *rest = Some(Box::new(Rest { inbox, body, exchange: exchange.clone() }));
         return Ok(head);
     }
     while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {

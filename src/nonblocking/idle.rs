@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use http::Uri;
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery};
 
 use super::h1::Connection;
 use super::socket::Reactor;
@@ -25,19 +25,28 @@ struct Resting {
     since: Instant,
 }
 
+/// A URL without a path.
 #[derive(PartialEq, Eq)]
-pub(super) struct Origin(Scheme, Authority);
+pub(super) struct Origin(Uri);
 
 impl Origin {
     /// The engine's URLs have both parts.
     pub(super) fn of(uri: &Uri) -> Origin {
-        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
-        let authority = uri.authority().cloned().expect("an absolute URL");
-        Origin(scheme, authority)
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Origin(Uri::from_parts(parts).expect("an absolute URL"))
     }
 
+    /// Names are in lower case there, so bytes are compared.
     pub(super) fn is_of(&self, uri: &Uri) -> bool {
-        uri.authority() == Some(&self.1) && uri.scheme() == Some(&self.0)
+        fn name(uri: &Uri) -> Option<&str> {
+            uri.authority().map(Authority::as_str)
+        }
+        name(&self.0) == name(uri) && self.0.scheme() == uri.scheme()
+    }
+
+    pub(super) fn uri(&self) -> &Uri {
+        &self.0
     }
 }
 
@@ -46,24 +55,17 @@ impl Idle {
         Idle { most, resting: Mutex::default() }
     }
 
-    /// The one used last, if it is still good.
+    /// The one used last. Whether it is still good shows as it is used.
     pub(super) fn take(&self, uri: &Uri, reactor: Reactor) -> Option<Box<Connection>> {
         let here = (reactor.here)();
         let fits = |rest: &Resting| {
             rest.connection.origin.is_of(uri) && rest.connection.link.place == here
         };
-        loop {
-            let now = Instant::now();
-            let mut found = {
-                let mut resting = lock(&self.resting);
-                let at = resting.iter().rposition(fits)?;
-                resting.remove(at)
-            };
-            let age = now.saturating_duration_since(found.since);
-            if age < LONGEST && found.connection.is_good() {
-                return Some(found.connection);
-            }
-        }
+        let mut resting = lock(&self.resting);
+        let at = resting.iter().rposition(fits)?;
+        let found = resting.remove(at);
+        drop(resting);
+        (found.since.elapsed() < LONGEST).then_some(found.connection)
     }
 
     pub(super) fn put(&self, connection: Box<Connection>) {

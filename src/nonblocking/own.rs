@@ -1,5 +1,6 @@
 //! Our own transport: HTTP/1.1, and HTTP/2 where the API asks for it.
 
+use std::mem;
 use std::sync::Arc;
 
 use http::{Request, Response, Uri};
@@ -8,12 +9,12 @@ use super::connect::Means;
 use super::h1::Connection;
 use super::http2::{Hub, Line};
 use super::idle::Idle;
+use super::outgoing::Outgoing;
 use super::reader::Reader;
 use super::socket::Reactor;
 use super::transport::Transport;
 use crate::api::Api;
 use crate::body::Body;
-use crate::proxy;
 use crate::transport::{Exchange, Failure};
 
 pub(crate) struct Own {
@@ -28,9 +29,10 @@ impl Own {
         Own { means: Means::new(api, reactor), idle, hub: Hub::new(api) }
     }
 
+    /// Takes the request out of its place, which spares the futures above the room for it.
     pub(super) async fn run(
         &self,
-        request: Request<Body>,
+        request: &mut Request<Body>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let mut fresh = None;
@@ -38,39 +40,48 @@ impl Own {
             match hub.line(request.uri(), exchange).await? {
                 Line::Shared(connection) => {
                     // On the heap, for the future of every call would hold it.
-                    return Box::pin(connection.run(request, exchange)).await;
+                    return Box::pin(connection.run(mem::take(request), exchange)).await;
                 }
                 Line::Single(connection) => fresh = connection,
             }
         }
-        let proxy = self.means.forwarder(request.uri())?;
-        let reused = match fresh {
-            Some(_) => None,
-            None => self.idle.take(request.uri(), self.means.reactor),
-        };
-        exchange.set_reused(reused.is_some());
-        let mut connection = match reused.or(fresh) {
+        let mut connection = match fresh {
             Some(connection) => connection,
-            // Boxed: it is large, and rare.
-            None => Box::pin(self.open(request.uri(), exchange)).await?,
+            None => self.connection(request.uri(), exchange).await?,
         };
-        let head = connection.send(request, proxy, exchange).await?;
-        proxy::judge(proxy, head.status())?;
-        Ok(connection.response(head, exchange, &self.idle))
+        let mut request = mem::take(request).map(Outgoing::new);
+        loop {
+            if let Some(head) = connection.send(&mut request, exchange).await? {
+                return Ok(connection.response(head, exchange, &self.idle));
+            }
+            connection = self.connection(connection.origin.uri(), exchange).await?;
+        }
+    }
+
+    /// One that was used before, or a new one.
+    async fn connection(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+        let idle = self.idle.take(uri, self.means.reactor);
+        exchange.set_reused(idle.is_some());
+        match idle {
+            Some(connection) => Ok(connection),
+            // Boxed: it is large, and rare.
+            None => Box::pin(self.open(uri, exchange)).await,
+        }
     }
 
     async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+        let forwarder = self.means.forwarder(uri)?.cloned();
         let wire = self.means.connect(uri, exchange).await?;
-        Connection::new(wire, uri, exchange).await
+        Connection::new(wire, uri, forwarder, exchange).await
     }
 }
 
 impl Transport for Own {
     async fn send(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
-        self.run(request, &exchange).await
+        self.run(&mut request, &exchange).await
     }
 }

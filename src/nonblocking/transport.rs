@@ -1,6 +1,7 @@
 //! What moves the bytes: our own transport, or one of yours.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -95,14 +96,15 @@ impl Kind {
         Kind::Other(Box::new(transport))
     }
 
+    /// Takes the request out of its place.
     pub(crate) async fn send(
         &self,
-        request: Request<Body>,
+        request: &mut Request<Body>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         match self {
             Kind::Own(own) => own.run(request, exchange).await,
-            Kind::Other(other) => other.send_boxed(request, exchange.clone()).await,
+            Kind::Other(other) => other.send_boxed(mem::take(request), exchange.clone()).await,
         }
     }
 }

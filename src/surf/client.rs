@@ -100,12 +100,12 @@ impl HttpClient {
 
     async fn exchange(
         &self,
-        request: http::Request<Body>,
+        mut request: http::Request<Body>,
         exchange: &Arc<Exchange>,
     ) -> Result<(response::Parts, Incoming), Failure> {
         let most = self.config.max_connections_per_host;
         let place = self.hosts.enter(request.uri(), most).await;
-        let (head, reader) = self.transport.send(request, exchange).await?.into_parts();
+        let (head, reader) = self.transport.send(&mut request, exchange).await?.into_parts();
         Ok((head, Incoming::new(reader, place)))
     }
 
