@@ -26,12 +26,29 @@ use crate::error::{ErrorKind, Phase};
 use crate::proxy::{self, Proxy};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
+/// Requests for one driver. hyper's channel for them takes its memory in blocks of so many, of 8 KiB,
+/// and with the next one would have two of them for the rest of its life.
+const IN_A_BLOCK: u32 = 32;
+
+type Driver = http1::Connection<Wire, Outgoing>;
+
+async fn hyper_over(
+    wire: Wire,
+    exchange: &Exchange,
+) -> Result<(http1::SendRequest<Outgoing>, Driver), Failure> {
+    // Told of a number of fields, even of its own, it would allocate for each head.
+    let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
+    shaken.map_err(|error| failure(&error, exchange))
+}
+
 /// A connection and the future that moves its bytes. Boxed once for its life: it is large, and
 /// goes from hand to hand with each call.
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
     /// Dropped when it ends, for that is how a request or a body hears of it.
-    driver: Option<http1::Connection<Wire, Outgoing>>,
+    driver: Option<Driver>,
+    /// Requests that this driver was given.
+    sent: u32,
     /// What hyper wakes. Its halves wake each other, and with the task's own waker they would wake
     /// the task that polls them.
     bell: Arc<Bell>,
@@ -51,15 +68,35 @@ impl Connection {
         forwarder: Option<Proxy>,
         exchange: &Exchange,
     ) -> Result<Box<Connection>, Failure> {
-        // Told of a number of fields, even of its own, it would allocate for each head.
-        let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
-        let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
+        let (sender, driver) = hyper_over(wire, exchange).await?;
         let authority = uri.authority().map(|authority| authority.as_str());
         let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
         let host = host.expect("the engine's URLs have a good host");
-        let (driver, origin, bell) = (Some(driver), Origin::of(uri), Arc::new(Bell::default()));
-        let waker = Waker::from(bell.clone());
-        Ok(Box::new(Connection { sender, driver, bell, waker, link, origin, host, forwarder }))
+        let (origin, bell) = (Origin::of(uri), Arc::new(Bell::default()));
+        let (driver, waker, sent) = (Some(driver), Waker::from(bell.clone()), 0);
+        Ok(Box::new(Connection {
+            sender,
+            driver,
+            sent,
+            bell,
+            waker,
+            link,
+            origin,
+            host,
+            forwarder,
+        }))
+    }
+
+    /// Gives hyper's part up for a new one. One that has anything in it is left ended.
+    async fn renew(&mut self, exchange: &Exchange) -> Result<(), Failure> {
+        let Some(parts) = self.driver.take().map(http1::Connection::into_parts) else {
+            return Ok(());
+        };
+        if parts.read_buf.is_empty() {
+            let (sender, driver) = hyper_over(parts.io, exchange).await?;
+            (self.sender, self.driver, self.sent) = (sender, Some(driver), 0);
+        }
+        Ok(())
     }
 
     /// Sends a request, and drives the connection until the head is there. `None` says that this
@@ -72,6 +109,10 @@ impl Connection {
         request: &mut Request<Outgoing>,
         exchange: &Arc<Exchange>,
     ) -> Result<Option<Response<HyperBody>>, Failure> {
+        if self.sent == IN_A_BLOCK {
+            Box::pin(self.renew(exchange)).await?;
+        }
+        self.sent += 1;
         self.link.serve(Some(exchange));
         if exchange.reused() {
             self.link.probe();
