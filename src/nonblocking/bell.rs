@@ -23,7 +23,8 @@ impl Bell {
     }
 
     pub(super) fn wakes_nobody(&self) {
-        *lock(&self.task) = None;
+        // Dropped after the lock is gone, for it may be the last that keeps its task.
+        let _gone = lock(&self.task).take();
     }
 
     /// As if it had rung.

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use http::Uri;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::{Authority, PathAndQuery, Scheme};
 
 use super::h1::Connection;
 use super::socket::Reactor;
@@ -30,9 +30,10 @@ struct Resting {
 pub(super) struct Origin(Uri);
 
 impl Origin {
-    /// The engine's URLs have both parts.
+    /// The engine's URLs have an authority.
     pub(super) fn of(uri: &Uri) -> Origin {
         let mut parts = uri.clone().into_parts();
+        parts.scheme.get_or_insert(Scheme::HTTP);
         parts.path_and_query = Some(PathAndQuery::from_static("/"));
         Origin(Uri::from_parts(parts).expect("an absolute URL"))
     }
