@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use http::Uri;
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 
 use crate::sync::lock;
 
@@ -23,20 +23,30 @@ struct Resting<C> {
     since: Instant,
 }
 
-/// Where a connection leads.
+/// Where a connection leads: a URL without a path.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Origin(Scheme, Authority);
+pub(crate) struct Origin(Uri);
 
 impl Origin {
-    /// The engine's URLs have both parts.
+    /// The engine's URLs have an authority.
     pub(crate) fn of(uri: &Uri) -> Origin {
-        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
-        let authority = uri.authority().cloned().expect("an absolute URL");
-        Origin(scheme, authority)
+        let mut parts = uri.clone().into_parts();
+        parts.scheme.get_or_insert(Scheme::HTTP);
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Origin(Uri::from_parts(parts).expect("an absolute URL"))
     }
 
+    /// Names are in lower case there, so bytes are compared.
     pub(crate) fn is_of(&self, uri: &Uri) -> bool {
-        uri.authority() == Some(&self.1) && uri.scheme() == Some(&self.0)
+        fn name(uri: &Uri) -> Option<&str> {
+            uri.authority().map(Authority::as_str)
+        }
+        name(&self.0) == name(uri) && self.0.scheme() == uri.scheme()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.0
     }
 }
 

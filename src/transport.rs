@@ -359,6 +359,11 @@ impl Exchange {
         self.read.fetch_add(bytes as u64, Relaxed);
     }
 
+    #[cfg(feature = "async")]
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
     /// Says that the connection has served before.
     pub fn set_reused(&self, reused: bool) {
         self.reused.store(reused, Relaxed);

@@ -242,6 +242,31 @@ fn a_reader_that_was_never_begun_is_sent_by_the_next_attempt() {
 }
 
 #[test]
+fn a_reader_goes_another_way_where_the_idle_connection_is_gone() {
+    let gone = |then: Vec<Act>| {
+        let last = [ok("a"), vec![Act::Pause(Duration::from_millis(20))], then].concat();
+        let server = Server::script(vec![last.clone(), ok("b"), last, ok("b")]);
+        let api = api(&server);
+        let settle = || std::thread::sleep(Duration::from_millis(400));
+        let upload = || Request::post("y").body(Body::reader(&b"12345"[..]));
+        let client = blocking::Client::new(api.clone());
+        client.send(Request::get("x")).unwrap();
+        settle();
+        assert_eq!(client.send(upload()).unwrap().attempts().len(), 1);
+        let client = nonblocking::Client::new(api);
+        block_on(client.send(Request::get("x"))).unwrap();
+        settle();
+        assert_eq!(block_on(client.send(upload())).unwrap().attempts().len(), 1);
+        let uploads = server.requests().into_iter().filter(|seen| !seen.body.is_empty());
+        assert_eq!(uploads.map(|seen| seen.body).collect::<Vec<_>>(), [b"12345", b"12345"]);
+        assert_eq!(server.connections(), 4);
+    };
+    gone(vec![Act::Close]);
+    // An answer that nobody asked for.
+    gone(ok("stray"));
+}
+
+#[test]
 fn progress_is_told_and_async_readers_need_the_async_client() {
     let server = Server::new(|_| ok(""));
     let told = Arc::new(Mutex::new(Vec::new()));

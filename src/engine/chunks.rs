@@ -6,6 +6,9 @@
 //! they tell us nothing, and so a transport has no rule of its own for them: ureq takes
 //! a `100 Continue` with fields (RFC 9110 section 15.2) for a violation of the protocol.
 
+use std::io::BufRead;
+use std::mem;
+
 use crate::error::ErrorKind;
 use crate::transport::{Failure, MAX_HEAD};
 
@@ -106,14 +109,28 @@ impl Chunks {
     }
 
     /// Takes the rest of a line of the head, or as much as there is.
-    fn head(&mut self, bytes: &[u8]) -> usize {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let part = &bytes[..end.unwrap_or(bytes.len())];
-        let more = part.len().min(LINE - self.held);
+    fn head(&mut self, mut bytes: &[u8]) -> usize {
+        let all = bytes;
+        let taken = bytes.skip_until(b'\n').expect("a slice can be read");
+        let part = &all[..taken];
+        let ends = part.ends_with(b"\n");
+        if ends && self.held == 0 {
+            self.learn(&part[..taken.min(LINE)]);
+            return taken;
+        }
+        let more = taken.min(LINE - self.held);
         self.line[self.held..self.held + more].copy_from_slice(&part[..more]);
         self.held += more;
-        let Some(end) = end else { return bytes.len() };
-        let line = self.line[..self.held].trim_ascii_end();
+        if ends {
+            let (line, held) = (self.line, mem::take(&mut self.held));
+            self.learn(&line[..held]);
+        }
+        taken
+    }
+
+    /// What a line of the head tells.
+    fn learn(&mut self, line: &[u8]) {
+        let line = line.trim_ascii_end();
         self.state = match self.state {
             State::StatusLine if line.is_empty() => State::StatusLine,
             State::StatusLine => State::Fields { interim: line.get(9) == Some(&b'1') },
@@ -125,8 +142,6 @@ impl Chunks {
                 fields
             }
         };
-        self.held = 0;
-        end + 1
     }
 
     /// One byte of what is around the data; whether it is to be kept.
@@ -163,9 +178,10 @@ impl Chunks {
 }
 
 fn is_chunked(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-    name.eq_ignore_ascii_case(b"transfer-encoding") && value.eq_ignore_ascii_case(b"chunked")
+    const NAME: &[u8] = b"transfer-encoding:";
+    line.split_at_checked(NAME.len()).is_some_and(|(name, value)| {
+        name.eq_ignore_ascii_case(NAME) && value.trim_ascii().eq_ignore_ascii_case(b"chunked")
+    })
 }
 
 fn digit(byte: u8) -> Option<u64> {

@@ -7,13 +7,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use smol::Timer;
 
+use super::bell::Bell;
 use crate::clock::Seat;
 use crate::sync::lock;
 
@@ -37,20 +37,6 @@ struct Clockwork {
     waker: Waker,
 }
 
-#[derive(Default)]
-struct Bell {
-    rang: AtomicBool,
-    task: Mutex<Option<Waker>>,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.rang.store(true, SeqCst);
-        let task = lock(&self.task).take();
-        task.inspect(Waker::wake_by_ref);
-    }
-}
-
 impl Clockwork {
     fn new(due: Instant) -> Clockwork {
         let bell = Arc::new(Bell::default());
@@ -70,21 +56,17 @@ impl Clockwork {
     fn wind(&mut self) {
         let mut cx = Context::from_waker(&self.waker);
         if Pin::new(&mut self.timer).poll(&mut cx).is_ready() {
-            self.bell.rang.store(true, SeqCst);
+            self.bell.set();
         }
     }
 
     /// Whether `until` has come; if not, sees to it that the task is woken then.
     fn rings(&mut self, until: Instant, cx: &Context<'_>) -> bool {
-        let mut task = lock(&self.bell.task);
-        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
-        }
-        drop(task);
+        self.bell.wakes(cx);
         // Again after `set`: the time may have come while the timer was set.
-        while self.due > until || self.bell.rang.swap(false, SeqCst) {
+        while self.due > until || self.bell.rang() {
             if Instant::now() >= until {
-                self.bell.rang.store(true, SeqCst);
+                self.bell.set();
                 return true;
             }
             self.set(until);
@@ -157,7 +139,7 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         if let Some(clockwork) = self.clockwork.take() {
-            *lock(&clockwork.bell.task) = None;
+            clockwork.bell.wakes_nobody();
             let mut spare = lock(&self.alarms.spare);
             if spare.len() < self.alarms.most {
                 spare.push(clockwork);

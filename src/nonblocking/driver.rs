@@ -39,12 +39,13 @@ pub(super) async fn open(
     let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
     let mut rest = None;
     let response = drive(&client, &mut alarm, &mut call, &mut rest).await?;
-    let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
+    let Rest { inbox, body, exchange } = *rest.expect("a good response leaves its body");
     let opened = Opened::new(response, exchange, inbox, call.into_permit());
     Ok(Streamed::new(opened, body, alarm))
 }
 
-/// A body not read: the last exchange's, if its head was good.
+/// A body not read: the last exchange's, if its head was good. On the heap, for the future of every
+/// call would hold it.
 struct Rest {
     inbox: Inbox,
     body: Reader,
@@ -55,7 +56,7 @@ async fn drive(
     client: &Inner,
     alarm: &mut Alarm,
     call: &mut Call,
-    rest: &mut Option<Rest>,
+    rest: &mut Option<Box<Rest>>,
 ) -> Result<Response, Error> {
     let cancel = call.cancel();
     let cancel = cancel.as_ref();
@@ -139,7 +140,7 @@ async fn timed(
     client: &Inner,
     call: &mut Call,
     limits: &Arc<Exchange>,
-    rest: &mut Option<Rest>,
+    rest: &mut Option<Box<Rest>>,
 ) -> Result<Reply, Failure> {
     *rest = None;
     let mut done = pin!(exchange(client, call, limits, rest));
@@ -156,7 +157,7 @@ async fn exchange(
     client: &Inner,
     call: &mut Call,
     exchange: &Arc<Exchange>,
-    rest: &mut Option<Rest>,
+    rest: &mut Option<Box<Rest>>,
 ) -> Result<Reply, Failure> {
     let response = client.transport.send(&mut call.outgoing, exchange).await?;
     let (head, mut body) = response.into_parts();
@@ -164,7 +165,7 @@ async fn exchange(
     let mut inbox = call.inbox(head)?;
     if inbox.is_open() {
         let head = inbox.head();
-        *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
+        *rest = Some(Box::new(Rest { inbox, body, exchange: exchange.clone() }));
         return Ok(head);
     }
     while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {

@@ -2,12 +2,12 @@
 
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
-use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+use std::{io, mem};
 
 use bytes::Bytes;
 use http::header::{EXPECT, HOST};
@@ -16,54 +16,39 @@ use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
 
+use super::bell::Bell;
 use super::outgoing::Outgoing;
 use super::reader::Reader;
 use super::socket::Link;
 use super::wire::Wire;
-use crate::body::Body;
 use crate::error::{ErrorKind, Phase};
 use crate::idle::{Idle, Origin};
-use crate::proxy::Proxy;
+use crate::proxy::{self, Proxy};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
-
-/// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
-fn to_hyper(request: Request<Body>, host: HeaderValue, proxy: Option<&Proxy>) -> Request<Outgoing> {
-    let (mut parts, body) = request.into_parts();
-    parts.headers.insert(HOST, host);
-    match proxy {
-        Some(proxy) => proxy.sign(&mut parts.headers),
-        None => {
-            let path = parts.uri.into_parts().path_and_query;
-            parts.uri = path.map_or_else(Uri::default, Uri::from);
-        }
-    }
-    let announced = parts.headers.contains_key(EXPECT);
-    let mut request = Request::from_parts(parts, Outgoing::new(body));
-    if let (true, Some(load)) = (announced, &mut request.body_mut().0) {
-        let held = Arc::new(AtomicBool::new(true));
-        load.held = Some(held.clone());
-        hyper::ext::on_informational(&mut request, move |head| {
-            held.fetch_and(head.status() != StatusCode::CONTINUE, Relaxed);
-        });
-    }
-    request
-}
 
 /// A connection and the future that moves its bytes. Boxed once for its life: it is large, and
 /// goes from hand to hand with each call.
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
-    driver: http1::Connection<Wire, Outgoing>,
+    /// Dropped when it ends, for that is how a request or a body hears of it.
+    driver: Option<http1::Connection<Wire, Outgoing>>,
+    /// What hyper wakes. Its halves wake each other, and with the task's own waker they would wake
+    /// the task that polls them.
+    bell: Arc<Bell>,
+    waker: Waker,
     pub(super) link: Arc<Link>,
     pub(super) origin: Origin,
     /// The value of the field Host.
     host: HeaderValue,
+    /// The proxy that takes requests as they are.
+    forwarder: Option<Proxy>,
 }
 
 impl Connection {
     pub(super) async fn new(
         (wire, link): (Wire, Arc<Link>),
         uri: &Uri,
+        forwarder: Option<Proxy>,
         exchange: &Exchange,
     ) -> Result<Box<Connection>, Failure> {
         // Told of a number of fields, even of its own, it would allocate for each head.
@@ -72,21 +57,108 @@ impl Connection {
         let authority = uri.authority().map(|authority| authority.as_str());
         let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
         let host = host.expect("the engine's URLs have a good host");
-        let origin = Origin::of(uri);
-        Ok(Box::new(Connection { sender, driver, link, origin, host }))
+        let (origin, bell) = (Origin::of(uri), Arc::new(Bell::default()));
+        let (driver, waker) = (Some(driver), Waker::from(bell.clone()));
+        Ok(Box::new(Connection { sender, driver, bell, waker, link, origin, host, forwarder }))
     }
 
-    /// Sends a request. No `async fn`: that would hold the request twice.
-    pub(super) fn send(
+    /// Sends a request, and drives the connection until the head is there. `None` says that this
+    /// one, which has served before, does not any more: nothing went out, and the request is back.
+    ///
+    /// hyper reads before it writes. So the system is asked about an idle connection as it is used,
+    /// also about one put away just now: what came in the meantime would be taken for the answer.
+    pub(super) async fn send(
         &mut self,
-        request: Request<Body>,
-        proxy: Option<&Proxy>,
+        request: &mut Request<Outgoing>,
         exchange: &Arc<Exchange>,
-    ) -> impl Future<Output = Result<Response<HyperBody>, Failure>> {
+    ) -> Result<Option<Response<HyperBody>>, Failure> {
         self.link.serve(Some(exchange));
+        if exchange.reused() {
+            self.link.probe();
+        }
         exchange.enter(Phase::Send);
-        let request = to_hyper(request, self.host.clone(), proxy);
-        self.request(request, exchange)
+        self.address(request);
+        let load = request.body().0.as_ref();
+        let untaken = load.map(|load| load.untaken.clone());
+        let mut hold = Hold::new(load.and_then(|load| load.held.clone()), exchange);
+        let (mut first, mut gone) = (true, (0, false));
+        let mut answer = pin!(self.sender.try_send_request(mem::take(request)));
+        poll_fn(|cx| {
+            hold.look(exchange);
+            let ended = self.drive(cx);
+            if exchange.phase() == Phase::Send {
+                let taken = untaken.as_ref().is_none_or(|it| !it.load(Relaxed));
+                let before = mem::replace(&mut gone, (exchange.written(), self.link.is_full()));
+                if taken && !gone.1 {
+                    exchange.enter(Phase::Head);
+                } else if gone != before {
+                    // The limit is on a pause, not on the whole of it.
+                    exchange.enter(Phase::Send);
+                }
+            }
+            // Asked before it can be there, it would wake the task that polls it.
+            if mem::take(&mut first) && ended.is_none() && exchange.untouched() {
+                return Poll::Pending;
+            }
+            let error = match answer.as_mut().poll(cx) {
+                Poll::Ready(Ok(head)) => {
+                    hold.answered(exchange);
+                    // The task goes on; it arms the bell again before it waits.
+                    self.bell.wakes_nobody();
+                    proxy::judge(self.forwarder.as_ref(), head.status())?;
+                    return Poll::Ready(Ok(Some(head)));
+                }
+                Poll::Ready(Err(mut error)) => match error.take_message() {
+                    Some(back) if exchange.reused() => {
+                        *request = back;
+                        return Poll::Ready(Ok(None));
+                    }
+                    _ => Some(error.into_error()),
+                },
+                Poll::Pending => None,
+            };
+            // What ended the connection tells more than that it ended.
+            let error = ended.and_then(Result::err).or(error);
+            error.map_or(Poll::Pending, |error| Poll::Ready(Err(failure(&error, exchange))))
+        })
+        .await
+    }
+
+    /// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
+    fn address(&self, request: &mut Request<Outgoing>) {
+        request.headers_mut().insert(HOST, self.host.clone());
+        match &self.forwarder {
+            Some(proxy) => proxy.sign(request.headers_mut()),
+            None => {
+                let path = mem::take(request.uri_mut()).into_parts().path_and_query;
+                *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+            }
+        }
+        if request.body().0.is_some() && request.headers().contains_key(EXPECT) {
+            let held = Arc::new(AtomicBool::new(true));
+            request.body_mut().hold(held.clone());
+            hyper::ext::on_informational(request, move |head| {
+                held.fetch_and(head.status() != StatusCode::CONTINUE, Relaxed);
+            });
+        }
+    }
+
+    /// Moves bytes, until there is nothing to do; tells once how the connection ended.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Option<hyper::Result<()>> {
+        self.bell.wakes(cx);
+        let mut cx = Context::from_waker(&self.waker);
+        match Pin::new(self.driver.as_mut()?).poll(&mut cx) {
+            Poll::Ready(end) => {
+                self.driver = None;
+                Some(end)
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    /// Whether it can take another request.
+    fn is_good(&self) -> bool {
+        self.driver.is_some() && self.sender.is_ready()
     }
 
     /// The response with its body to come; `idle` gets the connection when it is complete.
@@ -101,55 +173,6 @@ impl Connection {
         let early = self.link.is_early();
         let connection = Some(self);
         head.map(|body| Reader::own(Incoming { connection, body, idle, exchange, early }))
-    }
-
-    /// Whether it can take another request: open, and without a stray byte. The
-    /// system is asked, also about one just put away: what came in the meantime
-    /// would be taken for the answer to the next request.
-    pub(super) fn is_good(&mut self) -> bool {
-        self.link.probe();
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
-    }
-
-    /// Sends, and drives the connection until the head is there.
-    fn request(
-        &mut self,
-        request: Request<Outgoing>,
-        exchange: &Exchange,
-    ) -> impl Future<Output = Result<Response<HyperBody>, Failure>> {
-        let load = request.body().0.as_ref();
-        let untaken = load.map(|load| load.untaken.clone());
-        let mut hold = Hold::new(load.and_then(|load| load.held.clone()), exchange);
-        let mut answer = Box::pin(self.sender.send_request(request));
-        let mut closed = false;
-        poll_fn(move |cx| {
-            hold.look(exchange);
-            let driven = if closed { Poll::Pending } else { Pin::new(&mut self.driver).poll(cx) };
-            let taken = || untaken.as_ref().is_none_or(|it| !it.load(Relaxed));
-            if exchange.phase() == Phase::Send && taken() && !self.link.is_full() {
-                exchange.enter(Phase::Head);
-            }
-            let ended = match driven {
-                Poll::Ready(Err(error)) => Some(failure(&error, exchange)),
-                Poll::Ready(Ok(())) => {
-                    closed = true;
-                    None
-                }
-                Poll::Pending => None,
-            };
-            match answer.as_mut().poll(cx) {
-                Poll::Ready(Ok(head)) => {
-                    hold.answered(exchange);
-                    Poll::Ready(Ok(head))
-                }
-                // What ended the connection tells more than that it ended.
-                Poll::Ready(Err(error)) => {
-                    Poll::Ready(Err(ended.unwrap_or_else(|| failure(&error, exchange))))
-                }
-                Poll::Pending => ended.map_or(Poll::Pending, |ended| Poll::Ready(Err(ended))),
-            }
-        })
     }
 }
 
@@ -203,6 +226,7 @@ pub(super) struct Incoming {
 
 impl Incoming {
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let mut driven = false;
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -218,38 +242,27 @@ impl Incoming {
                     self.bring_home(cx);
                     return Poll::Ready(None);
                 }
+                Poll::Pending if driven => return Poll::Pending,
                 Poll::Pending => {}
             }
-            let Some(connection) = &mut self.connection else { return Poll::Pending };
-            match Pin::new(&mut connection.driver).poll(cx) {
-                // The body has heard what there was to hear.
-                Poll::Ready(_) => self.connection = None,
-                Poll::Pending => match Pin::new(&mut self.body).poll_frame(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Some(Ok(frame))) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Poll::Ready(Some(Ok(data)));
-                        }
-                    }
-                    Poll::Ready(Some(Err(error))) => {
-                        self.connection = None;
-                        return Poll::Ready(Some(Err(failure(&error, &self.exchange).into())));
-                    }
-                    Poll::Ready(None) => {
-                        self.bring_home(cx);
-                        return Poll::Ready(None);
-                    }
-                },
+            if let Some(connection) = &mut self.connection {
+                // The body hears what there is to hear of its end.
+                drop(connection.drive(cx));
             }
+            driven = true;
         }
     }
 
-    /// The body is complete: lets the connection settle, and keeps it if it is good.
+    /// The body is complete: keeps the connection, if it is good.
     fn bring_home(&mut self, cx: &mut Context<'_>) {
         let Some(mut connection) = self.connection.take() else { return };
         connection.link.serve(None);
-        let open = Pin::new(&mut connection.driver).poll(cx).is_pending();
-        if open && connection.sender.is_ready() && !self.early {
+        if !connection.is_good() {
+            // It may only have to settle.
+            drop(connection.drive(cx));
+        }
+        if connection.is_good() && !self.early {
+            connection.bell.wakes_nobody();
             self.idle.put(connection);
         }
     }

@@ -13,6 +13,7 @@
 
 mod alarm;
 mod batch;
+mod bell;
 mod connect;
 mod driver;
 mod h1;

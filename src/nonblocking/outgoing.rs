@@ -14,6 +14,7 @@ use crate::body::{Body, PIECE};
 
 /// The request's body, if it has one. Small: hyper keeps room for 32 requests with
 /// every connection.
+#[derive(Default)]
 pub(super) struct Outgoing(pub(super) Option<Box<Load>>);
 
 /// One piece, or what a reader gives.
@@ -40,6 +41,12 @@ impl Outgoing {
         }
         let untaken = Arc::new(AtomicBool::new(true));
         Outgoing(Some(Box::new(Load { data, reader, left, held: None, untaken })))
+    }
+
+    pub(super) fn hold(&mut self, held: Arc<AtomicBool>) {
+        if let Some(load) = &mut self.0 {
+            load.held = Some(held);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Our own transport: HTTP/1.1, and HTTP/2 where the API asks for it.
 
-use std::iter;
 use std::sync::Arc;
 
 use http::{Request, Response, Uri};
@@ -8,6 +7,7 @@ use http::{Request, Response, Uri};
 use super::connect::Means;
 use super::h1::Connection;
 use super::http2::{Hub, Line};
+use super::outgoing;
 use super::reader::Reader;
 use super::socket::Reactor;
 use super::transport::Transport;
@@ -15,7 +15,6 @@ use crate::api::Api;
 use crate::body::Body;
 use crate::engine::Outgoing;
 use crate::idle::Idle;
-use crate::proxy;
 use crate::transport::{Exchange, Failure};
 
 pub(crate) struct Own {
@@ -45,31 +44,35 @@ impl Own {
                 Line::Single(connection) => fresh = connection,
             }
         }
-        let proxy = self.means.forwarder(request.uri())?;
-        let reused = match fresh {
-            Some(_) => None,
-            None => {
-                let here = (self.means.reactor.here)();
-                let fits =
-                    |it: &Connection| it.origin.is_of(request.uri()) && it.link.place == here;
-                let mut kept = iter::from_fn(|| self.idle.take(fits));
-                kept.find_map(|mut it| it.is_good().then_some(it))
-            }
-        };
-        exchange.set_reused(reused.is_some());
-        let mut connection = match reused.or(fresh) {
+        let mut connection = match fresh {
             Some(connection) => connection,
-            // Boxed: it is large, and rare.
-            None => Box::pin(self.open(request.uri(), exchange)).await?,
+            None => self.connection(request.uri(), exchange).await?,
         };
-        let head = connection.send(request.take(), proxy, exchange).await?;
-        proxy::judge(proxy, head.status())?;
-        Ok(connection.response(head, exchange, &self.idle))
+        let mut request = request.take().map(outgoing::Outgoing::new);
+        loop {
+            if let Some(head) = connection.send(&mut request, exchange).await? {
+                return Ok(connection.response(head, exchange, &self.idle));
+            }
+            connection = self.connection(connection.origin.uri(), exchange).await?;
+        }
+    }
+
+    /// One that was used before, or a new one.
+    async fn connection(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+        let here = (self.means.reactor.here)();
+        let idle = self.idle.take(|it| it.origin.is_of(uri) && it.link.place == here);
+        exchange.set_reused(idle.is_some());
+        match idle {
+            Some(connection) => Ok(connection),
+            // Boxed: it is large, and rare.
+            None => Box::pin(self.open(uri, exchange)).await,
+        }
     }
 
     async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+        let forwarder = self.means.forwarder(uri)?.cloned();
         let wire = self.means.connect(uri, exchange).await?;
-        Connection::new(wire, uri, exchange).await
+        Connection::new(wire, uri, forwarder, exchange).await
     }
 }
 

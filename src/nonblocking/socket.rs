@@ -14,7 +14,6 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::error::Phase;
 use crate::sync::lock;
 use crate::transport::Exchange;
 
@@ -143,15 +142,9 @@ impl Link {
         self.look.store(true, SeqCst);
     }
 
-    /// Notes whether a write could not go on; each that can begins the phase anew.
+    /// Notes whether a write could not go on.
     pub(super) fn wrote<T>(&self, done: &Poll<T>) {
-        if done.is_pending() {
-            self.full.store(true, SeqCst);
-        } else if self.full.load(SeqCst) {
-            self.full.store(false, SeqCst);
-            let sending = |exchange: &&Arc<Exchange>| exchange.phase() == Phase::Send;
-            self.exchange().iter().filter(sending).for_each(|it| it.enter(Phase::Send));
-        }
+        self.full.store(done.is_pending(), SeqCst);
     }
 
     /// Whether a part of the request is still here.

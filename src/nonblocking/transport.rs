@@ -96,6 +96,7 @@ impl Kind {
         Kind::Other(Box::new(transport))
     }
 
+    /// Takes the request out of its place.
     pub(crate) async fn send(
         &self,
         request: &mut Outgoing,

@@ -10,8 +10,8 @@ use smol::io::{AsyncRead, AsyncWrite};
 
 use super::socket::{Link, Socket};
 use crate::engine::chunks::Chunks;
-use crate::error::Phase;
 use crate::landing::Landing;
+use crate::transport::Exchange;
 
 /// Counts what goes over it: bytes of HTTP, not of TLS.
 pub(super) struct Wire {
@@ -57,7 +57,9 @@ impl Wire {
             if self.link.begins() {
                 self.chunks = Chunks::new();
             }
-            self.link.exchange().iter().for_each(|exchange| exchange.received(read));
+            // What comes before a byte of the request is no answer to it.
+            let asked = |exchange: &&Arc<Exchange>| exchange.written() > 0;
+            self.link.exchange().iter().filter(asked).for_each(|it| it.received(read));
             self.link.came(&landing[..read]);
             let mut kept = self.chunks.pass(&mut landing[..read])?;
             if read == 0 && landing.len() > 1 {
@@ -94,13 +96,7 @@ impl Wire {
         self.link.wrote(&done);
         if let Poll::Ready(Ok(bytes)) = done {
             if !self.is_broken() {
-                self.link.exchange().iter().for_each(|exchange| {
-                    exchange.wrote(bytes);
-                    // The limit is on a pause, not on the whole of it.
-                    if exchange.phase() == Phase::Send {
-                        exchange.enter(Phase::Send);
-                    }
-                });
+                self.link.exchange().iter().for_each(|exchange| exchange.wrote(bytes));
             }
         }
         done

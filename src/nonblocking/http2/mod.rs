@@ -153,7 +153,7 @@ impl Hub {
         if self.prior || wire.agreed_on_http2() {
             return Ok(Line::Shared(Connection::open(wire, &self.terms, exchange).await?));
         }
-        let single = h1::Connection::new((wire, link), uri, exchange).await?;
+        let single = h1::Connection::new((wire, link), uri, None, exchange).await?;
         Ok(Line::Single(Some(single)))
     }
 }
