@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::response::Response;
 use crate::tls::TlsFault;
-use crate::trace::{Attempt, Cause};
+use crate::trace::{Attempt, Cause, Trace};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -148,7 +148,7 @@ struct Inner {
     retry_after: Option<Duration>,
     /// Why there was no other attempt, where that is not plain.
     note: Option<&'static str>,
-    attempts: Vec<Attempt>,
+    attempts: Trace,
     took: Duration,
     tls: Option<TlsFault>,
     source: Option<BoxError>,
@@ -164,7 +164,7 @@ impl Error {
             response: None,
             retry_after: None,
             note: None,
-            attempts: Vec::new(),
+            attempts: Trace::default(),
             took: Duration::ZERO,
             tls: None,
             source: None,
@@ -199,7 +199,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn after(mut self, attempts: Vec<Attempt>, took: Duration) -> Self {
+    pub(crate) fn after(mut self, attempts: Trace, took: Duration) -> Self {
         self.0.attempts = attempts;
         self.0.took = took;
         self
@@ -272,7 +272,7 @@ impl Error {
 
     /// Every request that went out for this call, in order, and what it met.
     pub fn attempts(&self) -> &[Attempt] {
-        &self.0.attempts
+        self.0.attempts.as_slice()
     }
 
     /// The phase whose limit ran out, for a time-out.
@@ -361,7 +361,7 @@ impl fmt::Display for Error {
             write!(f, "{method} {url}: ")?;
         }
         self.headline(f)?;
-        let tries = self.0.attempts.iter().filter(|a| a.is_try()).count();
+        let tries = self.attempts().iter().filter(|a| a.is_try()).count();
         if tries > 1 {
             let took = self.0.took.as_secs_f64();
             write!(f, " after {tries} attempts in {took:.1} s")?;
@@ -385,7 +385,7 @@ impl fmt::Debug for Error {
         out.field("kind", &self.0.kind)
             .field("message", &self.to_string())
             .field("sent", &self.0.sent)
-            .field("attempts", &self.0.attempts);
+            .field("attempts", &self.attempts());
         if let Some(response) = &self.0.response {
             out.field("response", response);
         }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
 use crate::request::Fields;
-use crate::trace::Attempt;
+use crate::trace::{Attempt, Trace};
 use crate::url::Url;
 
 /// A response with its body read, decoded and within the API's limit.
@@ -27,7 +27,7 @@ pub(crate) struct Inner {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) attempts: Trace,
     pub(crate) history: Vec<Url>,
     /// The credential that went out, to keep it out of messages that quote the body.
     pub(crate) canary: Option<Arc<str>>,
@@ -55,7 +55,7 @@ impl Response {
             url: Url::parse(url).unwrap(),
             headers: headers.iter().map(header).collect(),
             body: body.into(),
-            attempts: Vec::new(),
+            attempts: Trace::default(),
             history: Vec::new(),
             canary: None,
         })
@@ -109,7 +109,11 @@ impl Response {
 
     /// Every request that went out for this call, in order, and what it met.
     pub fn attempts(&self) -> &[Attempt] {
-        &self.0.attempts
+        self.0.attempts.as_slice()
+    }
+
+    pub(crate) fn trace(&self) -> Trace {
+        self.0.attempts.clone()
     }
 
     /// The body, exactly.
@@ -196,9 +200,7 @@ impl Response {
     /// An error about this response.
     pub(crate) fn failing(&self, kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Error {
         let kept = self.clone().shortened(crate::engine::EVIDENCE);
-        Error::new(kind, detail)
-            .of_response(kept)
-            .after(self.0.attempts.clone(), std::time::Duration::ZERO)
+        Error::new(kind, detail).of_response(kept).after(self.trace(), std::time::Duration::ZERO)
     }
 }
 

@@ -36,6 +36,29 @@ pub struct Attempt {
     pub(crate) withheld: bool,
 }
 
+/// The attempts of a call. Mostly there is one, which is spared the allocation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace {
+    only: Option<Attempt>,
+    /// All, if there are several.
+    all: Vec<Attempt>,
+}
+
+impl Trace {
+    pub(crate) fn push(&mut self, attempt: Attempt) {
+        if self.as_slice().is_empty() {
+            self.only = Some(attempt);
+        } else {
+            self.all.extend(self.only.take());
+            self.all.push(attempt);
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Attempt] {
+        if self.all.is_empty() { self.only.as_slice() } else { &self.all }
+    }
+}
+
 impl Attempt {
     /// Why it was sent.
     pub fn cause(&self) -> Cause {

@@ -21,10 +21,11 @@ use crate::transport::{Exchange, Failure};
 pub(super) fn run(
     api: &Api,
     transport: &dyn Transport,
-    request: Request,
-    bounds: Bounds,
+    mut request: Request,
+    mut bounds: Bounds,
 ) -> Result<Response, Error> {
-    let (seat, mut call) = begin(api, request, bounds);
+    let seat = api.clock().sit();
+    let mut call = Call::new(api, &mut request, &mut bounds, seat.clone(), seat.now());
     drive(transport, &seat, &mut call, &mut None)
 }
 
@@ -33,20 +34,15 @@ pub(super) fn open(
     api: &Api,
     transport: &dyn Transport,
     mut request: Request,
-    bounds: Bounds,
+    mut bounds: Bounds,
 ) -> Result<Streamed, Error> {
     request.opens = true;
-    let (seat, mut call) = begin(api, request, bounds);
+    let seat = api.clock().sit();
+    let mut call = Call::new(api, &mut request, &mut bounds, seat.clone(), seat.now());
     let mut rest = None;
     let response = drive(transport, &seat, &mut call, &mut rest)?;
     let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");
     Ok(Streamed::new(Opened::new(response, exchange, inbox, call.into_permit()), body))
-}
-
-fn begin(api: &Api, request: Request, bounds: Bounds) -> (Seat, Call) {
-    let seat = api.clock().sit();
-    let call = Call::new(api, request, bounds, seat.clone(), seat.now());
-    (seat, call)
 }
 
 /// A body not read: the last exchange's, if its head was good.
@@ -59,7 +55,7 @@ struct Rest {
 fn drive(
     transport: &dyn Transport,
     seat: &Seat,
-    call: &mut Call,
+    call: &mut Call<'_>,
     rest: &mut Option<Rest>,
 ) -> Result<Response, Error> {
     let cancel = call.cancel();
@@ -92,7 +88,7 @@ fn drive(
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 fn exchange(
     transport: &dyn Transport,
-    call: &mut Call,
+    call: &mut Call<'_>,
     exchange: &Arc<Exchange>,
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {

@@ -8,7 +8,7 @@ use crate::api::Api;
 use crate::error::{Error, ErrorKind};
 use crate::request::Request;
 use crate::response::{Inner, Response};
-use crate::trace::Attempt;
+use crate::trace::Trace;
 use crate::url::Url;
 
 pub(super) fn judge(
@@ -17,7 +17,7 @@ pub(super) fn judge(
     method: Method,
     url: Url,
     reply: Reply,
-    attempts: Vec<Attempt>,
+    attempts: Trace,
     history: Vec<Url>,
 ) -> Result<Response, Error> {
     let Reply { status, headers, body } = reply;

@@ -45,7 +45,7 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::sync::lock;
 use crate::timeline::{Record, Timeline};
-use crate::trace::{Attempt, Cause};
+use crate::trace::{Attempt, Cause, Trace};
 use crate::trace_log::Spans;
 use crate::transport::{Exchange, Failure};
 use crate::url::Url;
@@ -116,10 +116,11 @@ impl Drop for Waiting {
     }
 }
 
-pub(crate) struct Call {
-    api: Api,
-    request: Request,
-    bounds: Bounds,
+/// What it is made of stays where it is: moves are copies, and a future would hold it twice.
+pub(crate) struct Call<'a> {
+    api: &'a Api,
+    request: &'a mut Request,
+    bounds: &'a mut Bounds,
     /// Handed on to the transport, which may have to wait; never asked here.
     seat: Seat,
     hop: Option<Hop>,
@@ -144,19 +145,19 @@ pub(crate) struct Call {
     /// How far the last request came.
     sent: Sent,
     history: Vec<Url>,
-    trace: Vec<Attempt>,
+    trace: Trace,
     record: Option<Box<Record>>,
     spans: Spans,
 }
 
-impl Call {
+impl<'a> Call<'a> {
     pub(crate) fn new(
-        api: &Api,
-        request: Request,
-        mut bounds: Bounds,
+        api: &'a Api,
+        request: &'a mut Request,
+        bounds: &'a mut Bounds,
         seat: Seat,
         now: Instant,
-    ) -> Call {
+    ) -> Call<'a> {
         let random = api.random(request.retry.as_deref());
         let queued = bounds.queued.unwrap_or(now);
         let record = bounds
@@ -164,10 +165,9 @@ impl Call {
             .take()
             .map(|(timeline, index)| Box::new(Record::new(timeline, index, api.clock(), queued)));
         Call {
-            api: api.clone(),
+            api,
             request,
             bounds,
-            seat,
             hop: None,
             outgoing: Outgoing::default(),
             random,
@@ -185,9 +185,10 @@ impl Call {
             plain: false,
             sent: Sent::No,
             history: Vec::new(),
-            trace: Vec::new(),
+            trace: Trace::default(),
             record,
             spans: Spans::none(),
+            seat,
         }
     }
 
@@ -227,8 +228,8 @@ impl Call {
         }
         self.api.gates().check(self.request.cost)?;
         if self.api.keys() && !self.request.is_idempotent() {
-            self.request = std::mem::replace(&mut self.request, Request::get(""))
-                .idempotency_key(self.api.fresh_key());
+            let request = std::mem::replace(self.request, Request::get(""));
+            *self.request = request.idempotency_key(self.api.fresh_key());
         }
         Ok(Hop {
             method: self.request.method.clone(),
@@ -325,11 +326,12 @@ impl Call {
             self.generation = generation;
             auth = Some(current);
         }
-        match outgoing::build(&self.api, &self.request, hop, auth, !self.plain) {
-            Ok(outgoing) => self.outgoing = outgoing,
-            Err(mistake) => return self.fail(mistake.into(), now),
+        let place = &mut self.outgoing;
+        let built = outgoing::build(place, self.api, self.request, hop, auth, !self.plain);
+        if let Err(mistake) = built {
+            return self.fail(mistake.into(), now);
         }
-        self.spans.sends(&hop.method, &hop.url, self.trace.len());
+        self.spans.sends(&hop.method, &hop.url, self.trace.as_slice().len());
         let cause = self.cause;
         self.note(|record| record.sent(cause, now));
         let (seat, cancel) = (self.seat.clone(), self.bounds.cancel.clone());
@@ -338,7 +340,7 @@ impl Call {
 
     /// Where the body goes, now that the head is there.
     pub(crate) fn inbox(&self, head: Parts) -> Result<Inbox, Failure> {
-        let (request, status) = (&self.request, head.status);
+        let (request, status) = (&*self.request, head.status);
         let most = request.max_body.unwrap_or(self.api.max_body());
         let wanted = if request.redirects != Some(0) && redirect::is_redirect(&head) {
             Wanted::None
@@ -370,8 +372,6 @@ impl Call {
         let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
         self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
         self.spans.met(&attempt);
-        // Mostly the only one.
-        self.trace.reserve_exact(1);
         self.trace.push(attempt);
         match result {
             Ok(reply) => {
@@ -406,7 +406,7 @@ impl Call {
             jar.take(&self.hop().url, &reply.headers, self.api.clock().wall());
         }
         let redirected =
-            match redirect::next(&self.api, self.hop(), &self.request, &reply, &self.history) {
+            match redirect::next(self.api, self.hop(), self.request, &reply, &self.history) {
                 Ok(next) => next,
                 Err(error) => return self.fail(error, now),
             };
@@ -446,11 +446,11 @@ impl Call {
         }
         let (url, method) = (self.hop().url.clone(), self.hop().method.clone());
         let (trace, history) = (std::mem::take(&mut self.trace), self.history.clone());
-        match judge::judge(&self.api, &self.request, method, url, reply, trace, history) {
+        match judge::judge(self.api, self.request, method, url, reply, trace, history) {
             Ok(response) => self.end_with(Ok(response), now),
             Err(error) => {
                 let response = error.response();
-                self.trace = response.map_or(Vec::new(), |r| r.attempts().to_vec());
+                self.trace = response.map(Response::trace).unwrap_or_default();
                 let asked = response.and_then(|r| self.asked_wait(r.headers()));
                 self.retry(error.retry_later(asked), now)
             }
@@ -524,7 +524,7 @@ impl Call {
 
     /// The last request had an expectation, which the server may have refused.
     fn announces(&self) -> bool {
-        !self.plain && outgoing::announces(&self.api, &self.request, self.hop())
+        !self.plain && outgoing::announces(self.api, self.request, self.hop())
     }
 
     /// The body is a reader that was begun, and goes along with this hop.

@@ -69,7 +69,7 @@ impl Opened {
     /// The error of a body that ends here.
     pub(crate) fn fail(&mut self, failure: Failure) -> Error {
         self.inbox = None;
-        let attempts = self.response.attempts().to_vec();
+        let attempts = self.response.trace();
         let error = failure.sent(crate::Sent::Yes).into_error();
         let error = error.of(self.response.method(), self.response.redacted_url());
         error.after(attempts, std::time::Duration::ZERO)

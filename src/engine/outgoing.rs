@@ -35,24 +35,30 @@ impl Outgoing {
     }
 }
 
+/// Puts the request into its place.
 pub(super) fn build(
+    place: &mut Outgoing,
     api: &Api,
     request: &Request,
     hop: &Hop,
     auth: Option<Auth>,
     may_announce: bool,
-) -> Result<Outgoing, Mistake> {
-    let mut uri = hop.url.to_uri();
+) -> Result<(), Mistake> {
+    let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
+    let length = body.length();
+    let has_body = !body.is_empty();
+    let out = place.0.insert(http::Request::new(body));
+    *out.method_mut() = hop.method.clone();
+    *out.uri_mut() = hop.url.to_uri();
     // Room for a credential, a length and Host; a clone of the API's would have none.
-    let most = api.headers().len() + request.headers.len() + 3;
-    let mut headers = HeaderMap::with_capacity(most);
-    redirect::pass_on(hop.trusted, api.headers(), &mut headers);
-    redirect::pass_on(hop.at_home, &request.headers, &mut headers);
+    out.headers_mut().reserve(api.headers().len() + request.headers.len() + 3);
+    redirect::pass_on(hop.trusted, api.headers(), out.headers_mut());
+    redirect::pass_on(hop.at_home, &request.headers, out.headers_mut());
     if !hop.carries {
-        redirect::strip_content(&mut headers);
+        redirect::strip_content(out.headers_mut());
     }
     match auth.map(|auth| auth.kind) {
-        Some(Kind::Header(name, value)) => drop(headers.insert(name, value)),
+        Some(Kind::Header(name, value)) => drop(out.headers_mut().insert(name, value)),
         Some(Kind::Query(name, secret)) => {
             let mut url = hop.url.clone();
             // A redirect or a link may bring the parameter back, and would bring two the next time.
@@ -60,30 +66,26 @@ pub(super) fn build(
             let mut pair = String::new();
             url::push_query(&mut pair, &name, secret.expose());
             url.append_query(&pair).map_err(|e| Mistake::new("URL", e.as_str()))?;
-            uri = url.to_uri();
+            *out.uri_mut() = url.to_uri();
         }
         _ => {}
     }
+    let headers = out.headers_mut();
     if let Some(jar) = api.jar().filter(|_| !headers.contains_key(header::COOKIE)) {
         let cookies = jar.give(&hop.url, api.clock().wall());
         headers.extend(cookies.map(|cookies| (header::COOKIE, cookies)));
     }
-    let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(&hop.method);
-    if expects_body || !body.is_empty() {
+    if expects_body || has_body {
         // A body of unknown length goes in chunks; the transports see to that.
-        if let Some(length) = body.length() {
+        if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
     }
     if may_announce && announces(api, request, hop) {
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
-    let mut out = http::Request::new(body);
-    *out.method_mut() = hop.method.clone();
-    *out.uri_mut() = uri;
-    *out.headers_mut() = headers;
-    Ok(Outgoing::new(out))
+    Ok(())
 }
 
 /// Whether the body is large enough to ask before it is sent (RFC 9110 section 10.1.1), or may be.

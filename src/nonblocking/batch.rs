@@ -161,7 +161,7 @@ async fn one<E: Endpoint>(
     item: E,
     bounds: Result<Bounds, Error>,
 ) -> Result<E::Output, Error> {
-    let response = driver::run(client.0, item.request(), bounds?).await?;
+    let response = driver::run(client.0, item.request(), bounds?, Ok).await?;
     item.decode(response)
 }
 

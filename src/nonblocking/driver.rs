@@ -18,30 +18,40 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::transport::{Exchange, Failure};
 
-pub(super) async fn run(
-    client: Arc<Inner>,
-    request: Request,
-    bounds: Bounds,
-) -> Result<Response, Error> {
-    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
-    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
-    drive(&client, &mut alarm, &mut call, &mut None).await
-}
-
-/// The same, but the body of a good response is left to the caller.
-pub(super) async fn open(
+/// Makes a call, and of its response what `read` makes of it.
+#[expect(clippy::manual_async_fn, reason = "would hold twice what it was given")]
+pub(super) fn run<T>(
     client: Arc<Inner>,
     mut request: Request,
-    bounds: Bounds,
-) -> Result<Streamed, Error> {
+    mut bounds: Bounds,
+    read: impl FnOnce(Response) -> Result<T, Error> + Send,
+) -> impl Future<Output = Result<T, Error>> + Send {
+    async move {
+        let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+        let (seat, now) = (alarm.seat.clone(), alarm.now());
+        let mut call = Call::new(&client.api, &mut request, &mut bounds, seat, now);
+        let response = drive(&client, &mut alarm, &mut call, &mut None).await?;
+        read(response)
+    }
+}
+
+/// Leaves the body of a good response to the caller.
+pub(super) fn open(
+    client: Arc<Inner>,
+    mut request: Request,
+    mut bounds: Bounds,
+) -> impl Future<Output = Result<Streamed, Error>> + Send + use<> {
     request.opens = true;
-    let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
-    let mut call = Call::new(&client.api, request, bounds, alarm.seat.clone(), alarm.now());
-    let mut rest = None;
-    let response = drive(&client, &mut alarm, &mut call, &mut rest).await?;
-    let Rest { inbox, body, exchange } = *rest.expect("a good response leaves its body");
-    let opened = Opened::new(response, exchange, inbox, call.into_permit());
-    Ok(Streamed::new(opened, body, alarm))
+    async move {
+        let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+        let (seat, now) = (alarm.seat.clone(), alarm.now());
+        let mut call = Call::new(&client.api, &mut request, &mut bounds, seat, now);
+        let mut rest = None;
+        let response = drive(&client, &mut alarm, &mut call, &mut rest).await?;
+        let Rest { inbox, body, exchange } = *rest.expect("a good response leaves its body");
+        let opened = Opened::new(response, exchange, inbox, call.into_permit());
+        Ok(Streamed::new(opened, body, alarm))
+    }
 }
 
 /// A body not read: the last exchange's, if its head was good. On the heap, for the future of every
@@ -55,7 +65,7 @@ struct Rest {
 async fn drive(
     client: &Inner,
     alarm: &mut Alarm,
-    call: &mut Call,
+    call: &mut Call<'_>,
     rest: &mut Option<Box<Rest>>,
 ) -> Result<Response, Error> {
     let cancel = call.cancel();
@@ -138,7 +148,7 @@ impl Ear {
 async fn timed(
     alarm: &mut Alarm,
     client: &Inner,
-    call: &mut Call,
+    call: &mut Call<'_>,
     limits: &Arc<Exchange>,
     rest: &mut Option<Box<Rest>>,
 ) -> Result<Reply, Failure> {
@@ -155,7 +165,7 @@ async fn timed(
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
 async fn exchange(
     client: &Inner,
-    call: &mut Call,
+    call: &mut Call<'_>,
     exchange: &Arc<Exchange>,
     rest: &mut Option<Box<Rest>>,
 ) -> Result<Reply, Failure> {
@@ -168,14 +178,23 @@ async fn exchange(
         *rest = Some(Box::new(Rest { inbox, body, exchange: exchange.clone() }));
         return Ok(head);
     }
-    while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {
+    let mut came = false;
+    loop {
+        let piece = poll_fn(|cx| {
+            let piece = body.poll_piece(cx);
+            // A new wait; what is there at once needs none.
+            if piece.is_pending() && std::mem::take(&mut came) {
+                exchange.enter(Phase::Body);
+            }
+            piece
+        });
+        let Some(piece) = piece.await else { return inbox.finish() };
         let piece = piece.map_err(|error| Failure::from_io(error, Phase::Body))?;
-        exchange.enter(Phase::Body);
+        came = true;
         if !inbox.push_bytes(piece)? {
             return Ok(inbox.cut());
         }
     }
-    inbox.finish()
 }
 
 async fn acquire(alarm: &mut Alarm, admit: Admit) -> Result<Permit, Error> {
