@@ -34,7 +34,7 @@ use super::Link;
 use crate::sync::lock;
 
 /// How long news may lie with somebody who does not come by.
-const PATIENCE: Duration = Duration::from_millis(2);
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How many have their news in one look.
 const AT_ONCE: usize = 32;
