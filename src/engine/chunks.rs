@@ -6,8 +6,9 @@
 //! they tell us nothing, and so a transport has no rule of its own for them: ureq takes
 //! a `100 Continue` with fields (RFC 9110 section 15.2) for a violation of the protocol.
 
-use std::io::BufRead;
 use std::mem;
+
+use memchr::memchr;
 
 use crate::error::ErrorKind;
 use crate::transport::{Failure, MAX_HEAD};
@@ -108,24 +109,27 @@ impl Chunks {
         b"\r\n"
     }
 
-    /// Takes the rest of a line of the head, or as much as there is.
-    fn head(&mut self, mut bytes: &[u8]) -> usize {
-        let all = bytes;
-        let taken = bytes.skip_until(b'\n').expect("a slice can be read");
-        let part = &all[..taken];
-        let ends = part.ends_with(b"\n");
-        if ends && self.held == 0 {
+    /// Takes the rest of a line of the head, or as much as there is; before it, fields that tell
+    /// nothing.
+    fn head(&mut self, bytes: &[u8]) -> usize {
+        let fields = self.state == State::Fields { interim: false } && self.held == 0;
+        let dull = if fields { dull(bytes) } else { 0 };
+        let bytes = &bytes[dull..];
+        let end = memchr(b'\n', bytes);
+        let taken = end.map_or(bytes.len(), |end| end + 1);
+        let part = &bytes[..taken];
+        if end.is_some() && self.held == 0 {
             self.learn(&part[..taken.min(LINE)]);
-            return taken;
+            return dull + taken;
         }
         let more = taken.min(LINE - self.held);
         self.line[self.held..self.held + more].copy_from_slice(&part[..more]);
         self.held += more;
-        if ends {
+        if end.is_some() {
             let (line, held) = (self.line, mem::take(&mut self.held));
             self.learn(&line[..held]);
         }
-        taken
+        dull + taken
     }
 
     /// What a line of the head tells.
@@ -175,6 +179,18 @@ impl Chunks {
         self.state = next;
         Ok(keeps)
     }
+}
+
+/// The length of the whole lines that are neither empty nor a `Transfer-Encoding`, by their first
+/// byte.
+fn dull(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    let tells = |byte: &u8| matches!(byte, b't' | b'T') || byte.is_ascii_whitespace();
+    while bytes.get(at).is_some_and(|first| !tells(first)) {
+        let Some(end) = memchr(b'\n', &bytes[at..]) else { break };
+        at += end + 1;
+    }
+    at
 }
 
 fn is_chunked(line: &[u8]) -> bool {

@@ -7,7 +7,10 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
@@ -55,6 +58,11 @@ pub(super) const ASYNC_IO: Reactor = Reactor {
 
 /// A connected socket with its reactor.
 trait Raw: Send + Sync {
+    /// Whether a read is worth its while; otherwise a wake-up will come.
+    fn poll_worthwhile(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
     fn poll_write(
@@ -67,7 +75,8 @@ trait Raw: Send + Sync {
     fn close(&self);
 }
 
-/// What the owner of a connection shares with the socket deep inside it.
+/// What the owner of a connection shares with the socket deep inside it. The flags are of the one
+/// task that has the connection, but for two that others set: `news`, and before it `ended`.
 pub(super) struct Link {
     /// Where the socket lives.
     pub(super) place: Place,
@@ -109,8 +118,8 @@ impl Link {
     }
 
     pub(super) fn serve(&self, exchange: Option<&Arc<Exchange>>) {
-        self.begins.store(exchange.is_some(), SeqCst);
-        self.rests.store(exchange.is_none(), SeqCst);
+        self.begins.store(exchange.is_some(), Relaxed);
+        self.rests.store(exchange.is_none(), Relaxed);
         *lock(&self.exchange) = exchange.cloned();
         if let (None, Some(seat)) = (exchange, self.seat.get()) {
             hub::rest(*seat);
@@ -120,17 +129,17 @@ impl Link {
     /// Notes what comes, if it is no interim response.
     pub(super) fn came(&self, bytes: &[u8]) {
         if self.is_full() && !bytes.is_empty() && !bytes.starts_with(b"HTTP/1.1 1") {
-            self.early.store(true, SeqCst);
+            self.early.store(true, Relaxed);
         }
     }
 
     pub(super) fn is_early(&self) -> bool {
-        self.early.load(SeqCst)
+        self.early.load(Relaxed)
     }
 
     /// Whether a response begins; once for each.
     pub(super) fn begins(&self) -> bool {
-        self.begins.load(SeqCst) && self.begins.swap(false, SeqCst)
+        taken(&self.begins)
     }
 
     pub(super) fn exchange(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
@@ -139,31 +148,41 @@ impl Link {
 
     /// Makes the next read ask the system, whatever is known.
     pub(super) fn probe(&self) {
-        self.look.store(true, SeqCst);
+        self.look.store(true, Relaxed);
     }
 
     /// Notes whether a write could not go on.
     pub(super) fn wrote<T>(&self, done: &Poll<T>) {
-        self.full.store(done.is_pending(), SeqCst);
+        self.full.store(done.is_pending(), Relaxed);
     }
 
     /// Whether a part of the request is still here.
     pub(super) fn is_full(&self) -> bool {
-        self.full.load(SeqCst)
+        self.full.load(Relaxed)
     }
 
     /// Sees to it that the next wake-up finds this task.
     fn listen(&self, cx: &Context<'_>) {
         let mut task = lock(&self.task);
-        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
+        if task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            return;
         }
+        let gone = task.replace(cx.waker().clone());
+        // Dropped after the lock is gone, for it may be the last that keeps its task.
+        drop(task);
+        drop(gone);
     }
+}
+
+/// Whether it is set; it is not any more. Who is told of news sees all that came before.
+fn taken(flag: &AtomicBool) -> bool {
+    // A swap has the processor wait, and is mostly in vain.
+    flag.load(Relaxed) && flag.swap(false, Acquire)
 }
 
 impl Wake for Link {
     fn wake(self: Arc<Self>) {
-        self.news.store(true, SeqCst);
+        self.news.store(true, Release);
         let task = lock(&self.task).take();
         task.inspect(Waker::wake_by_ref);
     }
@@ -192,40 +211,48 @@ impl Drop for Watched {
 }
 
 impl Raw for Watched {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.state != State::Try {
+    fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.state == State::Drained {
             self.link.listen(cx);
         }
-        if self.link.look.swap(false, SeqCst) {
+        if taken(&self.link.look) {
             hub::look(&self.link);
         }
         loop {
-            if self.link.news.swap(false, SeqCst) {
+            if taken(&self.link.news) {
                 self.state = State::Try;
             }
             if self.state == State::Try {
-                match uninterrupted(|| self.io.get_ref().read(buffer)) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.link.listen(cx);
-                        hub::again(self.seat, &self.io)?;
-                        self.state = State::Drained;
-                    }
-                    done => {
-                        if let Ok(bytes) = done {
-                            // A short read took all there was but the end.
-                            let ended = bytes == 0 || self.link.ended.load(SeqCst);
-                            let drained = bytes < buffer.len() && !ended;
-                            self.state = if drained { State::Drained } else { State::Try };
-                        }
-                        return Poll::Ready(done);
-                    }
-                }
+                return Poll::Ready(Ok(()));
             }
-            let rests = self.link.rests.load(SeqCst);
+            let rests = self.link.rests.load(Relaxed);
             if rests || hub::wait(self.seat, &self.io, &self.link)? {
                 return Poll::Pending;
             }
             self.state = State::Try;
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_worthwhile(cx))?;
+            match uninterrupted(|| self.io.get_ref().read(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // What was told may have been of another, who had the seat before.
+                    self.link.ended.store(false, Relaxed);
+                    hub::again(self.seat, &self.io)?;
+                    self.state = State::Drained;
+                }
+                done => {
+                    if let Ok(bytes) = done {
+                        // A short read took all there was but the end.
+                        let ended = bytes == 0 || self.link.ended.load(Relaxed);
+                        let drained = bytes < buffer.len() && !ended;
+                        self.state = if drained { State::Drained } else { State::Try };
+                    }
+                    return Poll::Ready(done);
+                }
+            }
         }
     }
 
@@ -271,6 +298,11 @@ impl Socket {
         let link = Arc::new(Link::new((reactor.here)()));
         let raw = (reactor.adopt)(io, &link)?;
         Ok((Socket { raw, broken: None }, link))
+    }
+
+    /// Whether a read is worth its while; otherwise a wake-up will come.
+    pub(super) fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.raw.poll_worthwhile(cx)
     }
 
     pub(super) fn is_broken(&self) -> bool {

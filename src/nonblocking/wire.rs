@@ -50,6 +50,15 @@ impl Wire {
         }
     }
 
+    /// Whether a read is worth its while. TLS may have something of its own.
+    fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.layer {
+            Layer::Plain(socket) => socket.poll_worthwhile(cx),
+            #[cfg(feature = "tls")]
+            Layer::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Reads until there is something to be kept, or the end.
     fn poll_some(&mut self, cx: &mut Context<'_>, landing: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
@@ -109,6 +118,7 @@ impl Read for Wire {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        ready!(self.poll_worthwhile(cx))?;
         // hyper's buffer is not initialised, and asked for much oftener than there is
         // something to read.
         let mut landing = Landing::take();

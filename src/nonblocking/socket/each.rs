@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use smol::Async;
@@ -38,7 +38,7 @@ pub(super) fn again((): Seat, _: &Async<TcpStream>) -> io::Result<()> {
 
 /// The system has to be asked by a read.
 pub(super) fn look(link: &Link) {
-    link.news.store(true, SeqCst);
+    link.news.store(true, Relaxed);
 }
 
 pub(super) fn rest((): Seat) {}

@@ -21,7 +21,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -34,10 +34,13 @@ use super::Link;
 use crate::sync::lock;
 
 /// How long news may lie with somebody who does not come by.
-const PATIENCE: Duration = Duration::from_millis(2);
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How many have their news in one look.
 const AT_ONCE: usize = 32;
+
+/// How many of them have it under one lock.
+const AT_A_TIME: usize = 4;
 
 /// The place of a socket: its descriptor.
 pub(super) type Seat = usize;
@@ -63,7 +66,7 @@ pub(super) fn look(link: &Link) {
     if Hub::get().is_ok_and(Hub::look) {
         return;
     }
-    link.news.store(true, SeqCst);
+    link.news.store(true, Relaxed);
 }
 
 /// Nobody waits for this socket any more.
@@ -141,13 +144,13 @@ enum Mood {
 
 impl Hub {
     fn get() -> io::Result<&'static Hub> {
-        match HUB.get() {
-            Some(hub) => Ok(hub),
-            None => {
-                let hub = Hub::new()?;
-                Ok(HUB.get_or_init(|| hub))
-            }
-        }
+        HUB.get().map_or_else(Hub::first, Ok)
+    }
+
+    #[cold]
+    fn first() -> io::Result<&'static Hub> {
+        let hub = Hub::new()?;
+        Ok(HUB.get_or_init(|| hub))
     }
 
     fn new() -> io::Result<Hub> {
@@ -179,7 +182,7 @@ impl Hub {
     fn wait(&self, seat: Seat) -> bool {
         let mut state = lock(&self.state);
         let Some(guest) = state.guests[seat].as_ref() else { return false };
-        if guest.link.news.load(SeqCst) {
+        if guest.link.news.load(Relaxed) {
             return false;
         }
         if !matches!(guest.mood, Mood::Waiting) {
@@ -221,9 +224,15 @@ impl Hub {
                 Err(_) => return false,
             }
         };
-        let mut tasks = [const { None }; AT_ONCE];
+        lock(&self.state).guessed = false;
+        // Most looks find one or none.
+        found.chunks(AT_A_TIME).for_each(|some| self.tell(some));
+        true
+    }
+
+    fn tell(&self, found: &[epoll::Event]) {
+        let mut tasks = [const { None }; AT_A_TIME];
         let mut state = lock(&self.state);
-        state.guessed = false;
         for (event, task) in found.iter().zip(&mut tasks) {
             let ended = { event.flags }.intersects(On::RDHUP | On::HUP | On::ERR);
             *task = state.tell({ event.data }.u64() as Seat, ended);
@@ -233,7 +242,6 @@ impl Hub {
             // One that panics must not keep the others asleep.
             catch_unwind(AssertUnwindSafe(|| task.wake())).unwrap_or_default();
         }
-        true
     }
 
     /// Has async-io watch the epoll. Asked anew each time: what it was once asked it takes for
@@ -348,8 +356,10 @@ impl State {
     fn tell(&mut self, seat: Seat, ended: bool) -> Option<Waker> {
         let guest = self.guests.get_mut(seat)?.as_mut()?;
         // Of an end that came with the last bytes the epoll tells but once.
-        guest.link.ended.fetch_or(ended, SeqCst);
-        guest.link.news.store(true, SeqCst);
+        if ended {
+            guest.link.ended.store(true, Relaxed);
+        }
+        guest.link.news.store(true, Release);
         if !matches!(guest.mood, Mood::Waiting) {
             return None;
         }

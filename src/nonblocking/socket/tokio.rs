@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream as StdStream};
 use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker, ready};
 
 use socket2::SockRef;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
 
-use super::{ASYNC_IO, Link, Raw, Reactor, uninterrupted};
+use super::{ASYNC_IO, Link, Raw, Reactor, taken, uninterrupted};
 
 /// A runtime, or `None` for async-io's reactor. A socket dies with its runtime, and
 /// stands still where that does.
@@ -35,6 +35,8 @@ struct Adopted {
     stream: TcpStream,
     link: Arc<Link>,
     waker: Waker,
+    /// tokio has the waker, and will wake it.
+    armed: bool,
 }
 
 impl Adopted {
@@ -43,24 +45,40 @@ impl Adopted {
         let adopted = catch_unwind(|| TcpStream::from_std(stream));
         let none = |_| Err(io::Error::other("the tokio runtime does no I/O"));
         let stream = adopted.unwrap_or_else(none)?;
-        Ok(Adopted { stream, link: link.clone(), waker: Waker::from(link.clone()) })
+        let waker = Waker::from(link.clone());
+        Ok(Adopted { stream, link: link.clone(), waker, armed: false })
     }
 }
 
 impl Raw for Adopted {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.link.listen(cx);
-        self.link.news.store(false, SeqCst);
-        if self.link.look.swap(false, SeqCst) {
+        if taken(&self.link.news) {
+            self.armed = false;
+        }
+        if self.armed && !self.link.look.load(Relaxed) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_worthwhile(cx))?;
+        if taken(&self.link.look) {
             // tokio would only say what it was told the last time it asked.
             match uninterrupted(|| (&*SockRef::from(&self.stream)).read(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.armed => {
+                    return Poll::Pending;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
         }
         let mut read = ReadBuf::new(buffer);
         let mut cx = Context::from_waker(&self.waker);
-        ready!(Pin::new(&mut self.stream).poll_read(&mut cx, &mut read))?;
+        let done = Pin::new(&mut self.stream).poll_read(&mut cx, &mut read);
+        self.armed = done.is_pending();
+        ready!(done)?;
         Poll::Ready(Ok(read.filled().len()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
 use super::super::{Link, tokio::Place};
@@ -53,7 +53,7 @@ impl World {
     /// The task is polled: reads what there is, and waits, unless there is news.
     fn come_by(&mut self, seat: Seat) {
         let guest = self.state.guests[seat].as_ref().expect("everybody stays");
-        guest.link.news.store(false, SeqCst);
+        guest.link.news.store(false, Relaxed);
         *lock(&guest.link.task) = Some(Waker::noop().clone());
         if !matches!(guest.mood, Mood::Waiting) {
             self.state.wait(seat);
