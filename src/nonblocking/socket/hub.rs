@@ -39,9 +39,6 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// How many have their news in one look.
 const AT_ONCE: usize = 32;
 
-/// How many of them have it under one lock.
-const AT_A_TIME: usize = 4;
-
 /// The place of a socket: its descriptor.
 pub(super) type Seat = usize;
 
@@ -217,6 +214,8 @@ impl Hub {
     /// Wakes all who have news; `false` if that can't be known.
     fn look(&self) -> bool {
         let mut room = [MaybeUninit::uninit(); AT_ONCE];
+        // Held meanwhile: news that one thread has fetched must not be missing to the next.
+        let mut state = lock(&self.state);
         let found = loop {
             match epoll::wait(&self.epoll, &mut room, Some(&Timespec::default())) {
                 Ok((found, _)) => break found,
@@ -224,24 +223,18 @@ impl Hub {
                 Err(_) => return false,
             }
         };
-        lock(&self.state).guessed = false;
-        // Most looks find one or none.
-        found.chunks(AT_A_TIME).for_each(|some| self.tell(some));
-        true
-    }
-
-    fn tell(&self, found: &[epoll::Event]) {
-        let mut tasks = [const { None }; AT_A_TIME];
-        let mut state = lock(&self.state);
-        for (event, task) in found.iter().zip(&mut tasks) {
+        state.guessed = false;
+        let told = found.iter().filter_map(|event| {
             let ended = { event.flags }.intersects(On::RDHUP | On::HUP | On::ERR);
-            *task = state.tell({ event.data }.u64() as Seat, ended);
-        }
+            state.tell({ event.data }.u64() as Seat, ended)
+        });
+        let tasks: Vec<Waker> = told.collect();
         drop(state);
-        for task in tasks.into_iter().flatten() {
+        for task in tasks {
             // One that panics must not keep the others asleep.
             catch_unwind(AssertUnwindSafe(|| task.wake())).unwrap_or_default();
         }
+        true
     }
 
     /// Has async-io watch the epoll. Asked anew each time: what it was once asked it takes for
