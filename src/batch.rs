@@ -1,7 +1,7 @@
 //! Many calls as one piece of work: its settings, its count, its outcome.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -435,31 +435,41 @@ impl<T> Slots<T> {
 
 /// Puts results that come as they end into the order of the items, or keeps that of their coming.
 pub(crate) struct Reorder<T> {
+    /// The place of the first that is left; each has its own.
     next: usize,
-    came: usize,
-    early: BTreeMap<usize, (usize, T)>,
+    places: VecDeque<Option<(usize, T)>>,
+    here: usize,
     ordered: bool,
 }
 
+/// Nothing is pinned in it.
+impl<T> Unpin for Reorder<T> {}
+
 impl<T> Reorder<T> {
     pub(crate) fn new(ordered: bool) -> Self {
-        Reorder { next: 0, came: 0, early: BTreeMap::new(), ordered }
+        Reorder { next: 0, places: VecDeque::new(), here: 0, ordered }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.early.len()
+        self.here
     }
 
     pub(crate) fn put(&mut self, index: usize, item: T) {
-        let place = if self.ordered { index } else { self.came };
-        self.came += 1;
-        self.early.insert(place, (index, item));
+        self.here += 1;
+        let place = if self.ordered { index - self.next } else { self.places.len() };
+        if place < self.places.len() {
+            self.places[place] = Some((index, item));
+        } else {
+            self.places.resize_with(place, || None);
+            self.places.push_back(Some((index, item)));
+        }
     }
 
     /// The next to hand out, if it is there.
     pub(crate) fn take(&mut self) -> Option<(usize, T)> {
-        let item = self.early.remove(&self.next)?;
+        self.places.front()?.as_ref()?;
         self.next += 1;
-        Some(item)
+        self.here -= 1;
+        self.places.pop_front().flatten()
     }
 }

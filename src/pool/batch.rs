@@ -106,7 +106,7 @@ where
     runner: Runner<I::Item>,
     /// Results on their way from there; kept for its memory.
     inbox: Vec<Outcome<I>>,
-    /// Several came at once the last time: more are likely to follow.
+    /// Several came at once, and each nap since has found more.
     burst: bool,
     ready: Reorder<Result<Output<I>, Error>>,
     /// A cancellation ends the wait for calls that no worker has come to.
@@ -176,16 +176,15 @@ where
         let mut inbox = mem::take(&mut self.inbox);
         self.runner.lane.collect(&mut inbox);
         let came = inbox.len();
-        if came > 0 {
-            self.burst = came > 1;
-        }
+        self.burst |= came > 1;
         inbox.drain(..).for_each(|(index, result)| self.finish(index, result));
         self.inbox = inbox;
         came > 0
     }
 
-    fn wait(&self) {
-        if !self.burst || !self.runner.lane.nap() {
+    fn wait(&mut self) {
+        self.burst = self.burst && self.runner.lane.nap();
+        if !self.burst {
             self.runner.lane.wait();
         }
     }

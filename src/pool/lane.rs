@@ -26,6 +26,8 @@ struct State<C, R> {
     results: Vec<R>,
     /// Those that wait for a thread, and those at work.
     runners: usize,
+    /// Those that wait for a thread.
+    queued: usize,
     /// Calls under way, at most `most`; a consumer that helps has one, too.
     running: usize,
     /// No call is begun any more.
@@ -51,6 +53,7 @@ impl<C, R> Lane<C, R> {
             calls: VecDeque::new(),
             results: Vec::new(),
             runners: 0,
+            queued: 0,
             running: 0,
             closed: false,
             nudged: false,
@@ -66,6 +69,7 @@ impl<C, R> Lane<C, R> {
         state.calls.push_back(call);
         let more = state.runners < self.most;
         state.runners += usize::from(more);
+        state.queued += usize::from(more);
         more
     }
 
@@ -80,12 +84,13 @@ impl<C, R> Lane<C, R> {
     }
 
     /// A runner's work: makes calls until none is left, or one and then others wait for its thread.
-    /// Whether it is to be queued again.
-    pub(super) fn run(&self, others_wait: &dyn Fn() -> bool, mut make: impl FnMut(C) -> R) -> bool {
-        let mut next = self.next(None, false);
+    /// `waiting` is how many do, this batch's own runners among them. Whether it is to be queued again.
+    pub(super) fn run(&self, waiting: &dyn Fn() -> usize, mut make: impl FnMut(C) -> R) -> bool {
+        lock(&self.state).queued -= 1;
+        let mut next = self.next(None, 0);
         while let Next::Call(call) = next {
             let result = make(call);
-            next = self.next(Some(result), others_wait());
+            next = self.next(Some(result), waiting());
         }
         matches!(next, Next::Requeue)
     }
@@ -93,10 +98,13 @@ impl<C, R> Lane<C, R> {
     /// Gives a result and takes another call in one go. Whether one is left and whether the runner
     /// stays one has to be decided under one lock, or a call that is put between the two would count
     /// on a runner that is about to end.
-    fn next(&self, result: Option<R>, others_wait: bool) -> Next<C> {
+    fn next(&self, result: Option<R>, waiting: usize) -> Next<C> {
         let mut state = lock(&self.state);
         let waker = result.and_then(|result| state.give(result));
+        // Runners of this batch in the queue are no reason: they would only do the same.
+        let others_wait = waiting > state.queued;
         let next = if others_wait && !state.calls.is_empty() && !self.is_closed(&state) {
+            state.queued += 1;
             Next::Requeue
         } else if let Some(call) = self.take_from(&mut state) {
             Next::Call(call)
@@ -113,6 +121,7 @@ impl<C, R> Lane<C, R> {
     pub(super) fn refuse(&self, answer: impl FnMut(C) -> R) {
         let mut state = lock(&self.state);
         state.runners -= 1;
+        state.queued -= 1;
         let calls = mem::take(&mut state.calls);
         drop(state);
         // What is left of a call is dropped here, which may be code of the caller's.

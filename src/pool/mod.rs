@@ -51,10 +51,6 @@ use workers::{Task, Workers};
 /// finished, and the threads are joined (a worker that drops the last clone
 /// itself does not join itself).
 ///
-/// A call that waits for a free thread waits as at the gate: it counts against
-/// the `queue` limit alone, and ends with `Timeout(Queue)` when a thread finds
-/// that too late.
-///
 /// A worker whose endpoint waits for a job or a batch of its own pool makes those
 /// calls itself if no other thread is free, so a pool of one thread will do.
 ///

@@ -1,5 +1,6 @@
 //! A job or a batch, its workers and its cancellation, in every order of theirs.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -50,13 +51,19 @@ fn a_job_is_done_once_and_its_waiter_hears_of_it() {
     assert!(orders > 100);
 }
 
+enum Queued {
+    Runner,
+    /// Anything else, and how many calls had begun when it came.
+    Job(usize),
+}
+
 /// The queue of a pool, as little of it as a scene needs.
 #[derive(Default)]
 struct Pool(Mutex<Queue>);
 
 #[derive(Default)]
 struct Queue {
-    runners: usize,
+    waiting: VecDeque<Queued>,
     idle: Vec<Waker>,
     over: bool,
 }
@@ -70,17 +77,18 @@ impl Pool {
         idle.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits for a runner; false at the end.
-    fn take(&self) -> bool {
+    fn queue(&self, queued: Queued) {
+        self.change(|queue| queue.waiting.push_back(queued));
+    }
+
+    /// Waits for work; none at the end.
+    fn take(&self) -> Option<Queued> {
         let waker = unparker();
         loop {
             let mut queue = lock(&self.0);
-            if queue.runners > 0 {
-                queue.runners -= 1;
-                return true;
-            }
-            if queue.over {
-                return false;
+            let next = queue.waiting.pop_front();
+            if next.is_some() || queue.over {
+                return next;
             }
             queue.idle.push(waker.clone());
             drop(queue);
@@ -100,6 +108,7 @@ struct Shared {
     most: usize,
     pool: Arc<Pool>,
     running: Arc<AtomicUsize>,
+    begun: Arc<AtomicUsize>,
     came: Arc<Mutex<Vec<usize>>>,
     cancel: Cancel,
 }
@@ -108,12 +117,13 @@ impl Shared {
     fn new(most: usize) -> Shared {
         let cancel = Cancel::new();
         let lane = Arc::new(Lane::new(most, cancel.clone()));
-        let (pool, running, came) = Default::default();
-        Shared { lane, most, pool, running, came, cancel }
+        let (pool, running, begun, came) = Default::default();
+        Shared { lane, most, pool, running, begun, came, cancel }
     }
 
     fn make(&self, call: usize) -> usize {
         assert!(self.running.fetch_add(1, SeqCst) < self.most, "too many at once");
+        self.begun.fetch_add(1, SeqCst);
         step();
         self.running.fetch_sub(1, SeqCst);
         call
@@ -122,10 +132,15 @@ impl Shared {
     /// Does as those of the pool.
     fn worker(self) -> Actor {
         Box::new(move || {
-            while self.pool.take() {
-                let others_wait = || lock(&self.pool.0).runners > 0;
-                if self.lane.run(&others_wait, |call| self.make(call)) {
-                    self.pool.change(|queue| queue.runners += 1);
+            while let Some(queued) = self.pool.take() {
+                if let Queued::Job(begun) = queued {
+                    // The one under way, and one that its runner had decided on.
+                    assert!(self.begun.load(SeqCst) <= begun + 2, "a job waits for the batch");
+                    continue;
+                }
+                let waiting = || lock(&self.pool.0).waiting.len();
+                if self.lane.run(&waiting, |call| self.make(call)) {
+                    self.pool.queue(Queued::Runner);
                 }
             }
         })
@@ -148,7 +163,7 @@ impl Shared {
                 if !cancelled && put < calls && put - done < 2 * self.most {
                     put += 1;
                     if lane.put(put) {
-                        self.pool.change(|queue| queue.runners += 1);
+                        self.pool.queue(Queued::Runner);
                     }
                 } else if done == put {
                     break;
@@ -164,15 +179,27 @@ impl Shared {
     }
 }
 
+/// What else happens.
+enum Other {
+    Nobody,
+    Cancels,
+    Queues,
+}
+
 /// Each call of a batch comes back once, in every order; a cancellation may come before some are put.
-fn batch(most: usize, workers: usize, helps: bool, cancelled: bool) {
+fn batch(most: usize, workers: usize, helps: bool, other: Other) {
+    let cancelled = matches!(other, Other::Cancels);
     let orders = every_order(1, || {
         let shared = Shared::new(most);
         let mut actors = vec![shared.clone().consumer(CALLS, helps)];
         actors.extend((0..workers).map(|_| shared.clone().worker()));
-        if cancelled {
-            let cancel = shared.cancel.clone();
-            actors.push(Box::new(move || cancel.cancel()));
+        let Shared { pool, begun, cancel, .. } = shared.clone();
+        match other {
+            Other::Nobody => {}
+            Other::Cancels => actors.push(Box::new(move || cancel.cancel())),
+            Other::Queues => actors.push(Box::new(move || {
+                pool.change(|queue| queue.waiting.push_back(Queued::Job(begun.load(SeqCst))));
+            })),
         }
         let end = move || {
             let mut came = shared.came.lock().unwrap().clone();
@@ -188,20 +215,25 @@ fn batch(most: usize, workers: usize, helps: bool, cancelled: bool) {
 
 #[test]
 fn a_batch_comes_to_its_end() {
-    batch(2, 2, false, false);
+    batch(2, 2, false, Other::Nobody);
 }
 
 #[test]
 fn a_batch_keeps_to_narrower_bounds_than_its_pools() {
-    batch(1, 2, false, false);
+    batch(1, 2, false, Other::Nobody);
 }
 
 #[test]
 fn a_batch_on_a_worker_helps_itself() {
-    batch(1, 2, true, false);
+    batch(1, 2, true, Other::Nobody);
 }
 
 #[test]
 fn a_cancelled_batch_answers_what_had_not_begun() {
-    batch(1, 1, false, true);
+    batch(1, 1, false, Other::Cancels);
+}
+
+#[test]
+fn a_batch_gives_its_thread_back() {
+    batch(1, 1, false, Other::Queues);
 }

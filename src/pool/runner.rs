@@ -57,9 +57,9 @@ where
     E: Endpoint + Send + 'static,
     E::Output: Send + 'static,
 {
-    fn run(&mut self, others_wait: &dyn Fn() -> bool) -> bool {
+    fn run(&mut self, waiting: &dyn Fn() -> usize) -> bool {
         let mut waited = Some(self.waits);
-        let again = self.lane.run(others_wait, |call| self.make(call, waited.take()));
+        let again = self.lane.run(waiting, |call| self.make(call, waited.take()));
         if again {
             self.waits = self.client.api().clock().now();
         }

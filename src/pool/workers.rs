@@ -81,9 +81,9 @@ impl Wake for Slot {
 
 /// Work in turns, so that nobody waits long for what has no end.
 pub(super) trait Turns: Send {
-    /// Goes on until there is nothing to do, or a turn has ended and others wait for the thread.
-    /// Says whether it is to be queued again.
-    fn run(&mut self, others_wait: &dyn Fn() -> bool) -> bool;
+    /// Goes on until there is nothing to do, or a turn has ended and others wait for the thread,
+    /// `waiting` so many. Says whether it is to be queued again.
+    fn run(&mut self, waiting: &dyn Fn() -> usize) -> bool;
 
     /// Instead of its next turn, and the last that is asked of it.
     fn refuse(&mut self, kind: ErrorKind);
@@ -100,10 +100,10 @@ enum Queued {
 
 impl Queued {
     /// Whether it is to be queued again.
-    fn run(&mut self, others_wait: &dyn Fn() -> bool) -> bool {
+    fn run(&mut self, waiting: &dyn Fn() -> usize) -> bool {
         match self {
             Queued::Once { task, .. } => task.run(),
-            Queued::Often(work) => return work.run(others_wait),
+            Queued::Often(work) => return work.run(waiting),
         }
         false
     }
@@ -209,7 +209,7 @@ fn work(queue: &Sender<Queued>, tasks: &Receiver<Queued>, shared: &Arc<Shared>) 
     while let Ok(mut queued) = tasks.recv_blocking() {
         if shared.closed.load(SeqCst) {
             queued.refuse(ErrorKind::Shutdown);
-        } else if queued.run(&|| !tasks.is_empty()) {
+        } else if queued.run(&|| tasks.len()) {
             match queue.try_send(queued) {
                 // Behind the others, and as open as before.
                 Ok(()) => continue,
