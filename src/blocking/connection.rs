@@ -139,12 +139,7 @@ impl Connection {
             let amount =
                 amount.map_err(|error| other(Failure::from_io(error, exchange.phase())))?;
             exchange.received(amount);
-            let mut kept = self.chunks.pass(&mut input[..amount]).map_err(other)?;
-            if amount == 0 {
-                let missing = self.chunks.missing();
-                kept = missing.len();
-                input[..kept].copy_from_slice(missing);
-            }
+            let kept = self.chunks.take_in(input, amount).map_err(other)?;
             self.buffers.input_appended(kept);
             if kept > 0 || amount == 0 {
                 return Ok(kept > 0);

@@ -65,6 +65,18 @@ impl Chunks {
         Chunks { state: State::Through, ..Chunks::new() }
     }
 
+    /// Takes so many bytes in that a read has put there, and none at the end; says how many of them
+    /// there are for the transport.
+    pub(crate) fn take_in(&mut self, buffer: &mut [u8], came: usize) -> Result<usize, Failure> {
+        // An end that a buffer without room met is none.
+        if came > 0 || buffer.len() < 2 {
+            return self.pass(&mut buffer[..came]);
+        }
+        let missing = self.missing();
+        buffer[..missing.len()].copy_from_slice(missing);
+        Ok(missing.len())
+    }
+
     /// Moves what is to be kept to the front; says how much that is.
     pub(crate) fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, Failure> {
         let (mut at, mut kept) = (0, 0);
@@ -101,7 +113,7 @@ impl Chunks {
     }
 
     /// What a body lacks that ends behind its last chunk, where only an empty line is missing.
-    pub(crate) fn missing(&mut self) -> &'static [u8] {
+    fn missing(&mut self) -> &'static [u8] {
         if self.state != State::TrailerStart {
             return b"";
         }

@@ -70,12 +70,7 @@ impl Wire {
             let asked = |exchange: &&Arc<Exchange>| exchange.written() > 0;
             self.link.exchange().iter().filter(asked).for_each(|it| it.received(read));
             self.link.came(&landing[..read]);
-            let mut kept = self.chunks.pass(&mut landing[..read])?;
-            if read == 0 && landing.len() > 1 {
-                let missing = self.chunks.missing();
-                kept = missing.len();
-                landing[..kept].copy_from_slice(missing);
-            }
+            let kept = self.chunks.take_in(landing, read)?;
             if kept > 0 || read == 0 {
                 return Poll::Ready(Ok(kept));
             }
