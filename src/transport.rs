@@ -287,7 +287,11 @@ impl Exchange {
 
     /// When the phase must be over.
     pub fn deadline(&self) -> Instant {
-        self.at(self.due.load(Relaxed).min(self.end().0))
+        self.at(self.due())
+    }
+
+    fn due(&self) -> u64 {
+        self.due.load(Relaxed).min(self.end().0)
     }
 
     /// What is left of the phase.
@@ -426,8 +430,7 @@ impl Exchange {
 
     /// When the driver has to look again if nothing else wakes it.
     pub(crate) fn alarm(&self) -> Instant {
-        let due = self.due.load(Relaxed).min(self.end().0);
-        self.at(due.min(self.wake_at.load(Relaxed)))
+        self.at(self.due().min(self.wake_at.load(Relaxed)))
     }
 
     /// How far the request came. What a server says while it is still on its way,
