@@ -7,16 +7,14 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
-use std::sync::atomic::{
-    AtomicBool,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Wake, ready};
 
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
+use super::bell::{Bell, taken};
 use crate::sync::lock;
 use crate::transport::Exchange;
 
@@ -59,9 +57,7 @@ pub(super) const ASYNC_IO: Reactor = Reactor {
 /// A connected socket with its reactor.
 trait Raw: Send + Sync {
     /// Whether a read is worth its while; otherwise a wake-up will come.
-    fn poll_worthwhile(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
+    fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
@@ -76,14 +72,14 @@ trait Raw: Send + Sync {
 }
 
 /// What the owner of a connection shares with the socket deep inside it. The flags are of the one
-/// task that has the connection, but for two that others set: `news`, and before it `ended`.
+/// task that has the connection, but for `ended`, which others set before they ring.
 pub(super) struct Link {
     /// Where the socket lives.
     pub(super) place: Place,
     /// The exchange the bytes belong to.
     exchange: Mutex<Option<Arc<Exchange>>>,
-    /// A wake-up came.
-    news: AtomicBool,
+    /// Rings when there is news of the socket.
+    bell: Bell,
     /// The owner wants to know how the socket is.
     look: AtomicBool,
     /// The peer has yet to take what was written before.
@@ -96,7 +92,6 @@ pub(super) struct Link {
     rests: AtomicBool,
     /// After what there is to read comes the end.
     ended: AtomicBool,
-    task: Mutex<Option<Waker>>,
     seat: OnceLock<hub::Seat>,
 }
 
@@ -105,14 +100,13 @@ impl Link {
         Link {
             place,
             exchange: Mutex::default(),
-            news: AtomicBool::default(),
+            bell: Bell::default(),
             look: AtomicBool::default(),
             full: AtomicBool::default(),
             begins: AtomicBool::default(),
             early: AtomicBool::default(),
             rests: AtomicBool::default(),
             ended: AtomicBool::default(),
-            task: Mutex::default(),
             seat: OnceLock::new(),
         }
     }
@@ -160,31 +154,11 @@ impl Link {
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Relaxed)
     }
-
-    /// Sees to it that the next wake-up finds this task.
-    fn listen(&self, cx: &Context<'_>) {
-        let mut task = lock(&self.task);
-        if task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            return;
-        }
-        let gone = task.replace(cx.waker().clone());
-        // Dropped after the lock is gone, for it may be the last that keeps its task.
-        drop(task);
-        drop(gone);
-    }
-}
-
-/// Whether it is set; it is not any more. Who is told of news sees all that came before.
-fn taken(flag: &AtomicBool) -> bool {
-    // A swap has the processor wait, and is mostly in vain.
-    flag.load(Relaxed) && flag.swap(false, Acquire)
 }
 
 impl Wake for Link {
     fn wake(self: Arc<Self>) {
-        self.news.store(true, Release);
-        let task = lock(&self.task).take();
-        task.inspect(Waker::wake_by_ref);
+        self.bell.ring();
     }
 }
 
@@ -213,13 +187,13 @@ impl Drop for Watched {
 impl Raw for Watched {
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.state == State::Drained {
-            self.link.listen(cx);
+            self.link.bell.wakes(cx);
         }
         if taken(&self.link.look) {
             hub::look(&self.link);
         }
         loop {
-            if taken(&self.link.news) {
+            if self.link.bell.rang() {
                 self.state = State::Try;
             }
             if self.state == State::Try {

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use smol::Async;
@@ -38,7 +37,7 @@ pub(super) fn again((): Seat, _: &Async<TcpStream>) -> io::Result<()> {
 
 /// The system has to be asked by a read.
 pub(super) fn look(link: &Link) {
-    link.news.store(true, Relaxed);
+    link.bell.set();
 }
 
 pub(super) fn rest((): Seat) {}

@@ -21,7 +21,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(super) fn look(link: &Link) {
     if Hub::get().is_ok_and(Hub::look) {
         return;
     }
-    link.news.store(true, Relaxed);
+    link.bell.set();
 }
 
 /// Nobody waits for this socket any more.
@@ -179,7 +179,7 @@ impl Hub {
     fn wait(&self, seat: Seat) -> bool {
         let mut state = lock(&self.state);
         let Some(guest) = state.guests[seat].as_ref() else { return false };
-        if guest.link.news.load(Relaxed) {
+        if guest.link.bell.is_set() {
             return false;
         }
         if !matches!(guest.mood, Mood::Waiting) {
@@ -250,10 +250,7 @@ impl Hub {
         let task = lock(&self.state).watched();
         match task {
             Some(task) => task.wake(),
-            None => {
-                self.look();
-                self.mind(lock(&self.state));
-            }
+            None => self.go_round(),
         }
     }
 
@@ -269,13 +266,17 @@ impl Hub {
 
     fn ticked(&self) {
         lock(&self.state).ticked();
+        self.go_round();
+    }
+
+    /// Looks, and sees to it that somebody will again.
+    fn go_round(&self) {
         self.look();
         self.mind(lock(&self.state));
     }
 }
 
 /// What has to be done so that nobody waits in vain.
-#[derive(Debug, PartialEq)]
 enum Next {
     Nothing,
     Watch,
@@ -352,14 +353,14 @@ impl State {
         if ended {
             guest.link.ended.store(true, Relaxed);
         }
-        guest.link.news.store(true, Release);
+        guest.link.bell.set();
         if !matches!(guest.mood, Mood::Waiting) {
             return None;
         }
         guest.mood = Mood::Told(self.round);
         self.waiting -= 1;
         self.told += 1;
-        lock(&guest.link.task).take()
+        guest.link.bell.take_task()
     }
 }
 

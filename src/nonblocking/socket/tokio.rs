@@ -52,8 +52,8 @@ impl Adopted {
 
 impl Raw for Adopted {
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.listen(cx);
-        if taken(&self.link.news) {
+        self.link.bell.wakes(cx);
+        if self.link.bell.rang() {
             self.armed = false;
         }
         if self.armed && !self.link.look.load(Relaxed) {

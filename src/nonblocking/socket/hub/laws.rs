@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use super::super::{Link, tokio::Place};
-use super::{Guest, Mood, Next, Seat, State, lock};
+use super::{Guest, Mood, Next, Seat, State};
 
 const SEATS: Seat = 4;
 
@@ -53,8 +52,8 @@ impl World {
     /// The task is polled: reads what there is, and waits, unless there is news.
     fn come_by(&mut self, seat: Seat) {
         let guest = self.state.guests[seat].as_ref().expect("everybody stays");
-        guest.link.news.store(false, Relaxed);
-        *lock(&guest.link.task) = Some(Waker::noop().clone());
+        guest.link.bell.rang();
+        guest.link.bell.wakes(&Context::from_waker(Waker::noop()));
         if !matches!(guest.mood, Mood::Waiting) {
             self.state.wait(seat);
             self.mind();

@@ -4,33 +4,26 @@
 use std::io::{self, ErrorKind::WouldBlock, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
 
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::sync::lock;
+use bell::Bell;
 
+#[expect(dead_code, reason = "nothing but news rings here")]
+#[path = "../../../../../src/nonblocking/bell.rs"]
+mod bell;
 #[expect(dead_code, reason = "a connection by hand never rests")]
 #[path = "../../../../../src/nonblocking/socket/hub.rs"]
 mod hub;
 
 #[derive(Default)]
 struct Link {
-    news: AtomicBool,
+    bell: Bell,
     ended: AtomicBool,
-    task: Mutex<Option<Waker>>,
-}
-
-impl Link {
-    fn listen(&self, cx: &Context<'_>) {
-        let mut task = lock(&self.task);
-        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
-        }
-    }
 }
 
 pub(super) struct Socket {
@@ -62,9 +55,9 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.link.listen(cx);
+        self.link.bell.wakes(cx);
         loop {
-            if self.link.news.swap(false, SeqCst) {
+            if self.link.bell.rang() {
                 self.drained = false;
             }
             if !self.drained {
@@ -75,7 +68,7 @@ impl AsyncRead for Socket {
                     }
                     Err(error) => return Poll::Ready(Err(error)),
                     Ok(read) => {
-                        let ended = read == 0 || self.link.ended.load(SeqCst);
+                        let ended = read == 0 || self.link.ended.load(Relaxed);
                         self.drained = read < buffer.len() && !ended;
                         return Poll::Ready(Ok(read));
                     }
