@@ -1,11 +1,12 @@
 //! A waker that outlives the tasks it wakes.
 
+use std::ptr;
 use std::sync::atomic::{
-    AtomicBool,
+    AtomicBool, AtomicPtr,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, RawWakerVTable, Wake, Waker};
 
 use crate::sync::lock;
 
@@ -14,16 +15,19 @@ use crate::sync::lock;
 pub(super) struct Bell {
     rang: AtomicBool,
     task: Mutex<Option<Waker>>,
+    known: Known,
 }
 
 impl Bell {
     /// Sees to it that the next ring wakes this task.
     pub(super) fn wakes(&self, cx: &Context<'_>) {
-        let mut task = lock(&self.task);
-        if task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+        // A ring that takes the task at this moment wakes it.
+        if self.known.is(cx.waker()) {
             return;
         }
+        let mut task = lock(&self.task);
         let gone = task.replace(cx.waker().clone());
+        self.known.set(cx.waker());
         // Dropped after the lock is gone, for it may be the last that keeps its task.
         drop(task);
         drop(gone);
@@ -35,7 +39,9 @@ impl Bell {
 
     /// Whom it would wake, and does not any more.
     pub(super) fn take_task(&self) -> Option<Waker> {
-        lock(&self.task).take()
+        let mut task = lock(&self.task);
+        self.known.forget();
+        task.take()
     }
 
     /// As if it had rung, but that nobody wakes.
@@ -55,7 +61,39 @@ impl Bell {
 
     pub(super) fn ring(&self) {
         self.set();
-        self.take_task().inspect(Waker::wake_by_ref);
+        self.wake();
+    }
+
+    /// Wakes without a ring.
+    pub(super) fn wake(&self) {
+        if let Some(task) = self.take_task() {
+            task.wake();
+        }
+    }
+}
+
+/// Whom a bell wakes, to be asked without its lock. While the bell keeps the waker no other has
+/// its address.
+#[derive(Default)]
+struct Known {
+    data: AtomicPtr<()>,
+    table: AtomicPtr<RawWakerVTable>,
+}
+
+impl Known {
+    fn is(&self, waker: &Waker) -> bool {
+        let data = self.data.load(Relaxed).cast_const();
+        let table = self.table.load(Relaxed).cast_const();
+        !data.is_null() && data == waker.data() && ptr::eq(table, waker.vtable())
+    }
+
+    fn set(&self, waker: &Waker) {
+        self.table.store(ptr::from_ref(waker.vtable()).cast_mut(), Relaxed);
+        self.data.store(waker.data().cast_mut(), Relaxed);
+    }
+
+    fn forget(&self) {
+        self.data.store(ptr::null_mut(), Relaxed);
     }
 }
 

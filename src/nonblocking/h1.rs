@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 use std::{io, mem};
 
@@ -16,7 +16,6 @@ use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::http1;
 
-use super::bell::Bell;
 use super::outgoing::Outgoing;
 use super::reader::Reader;
 use super::socket::Link;
@@ -32,9 +31,7 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
     /// Dropped when it ends, for that is how a request or a body hears of it.
     driver: Option<http1::Connection<Wire, Outgoing>>,
-    /// What hyper wakes. Its halves wake each other, and with the task's own waker they would wake
-    /// the task that polls them.
-    bell: Arc<Bell>,
+    /// What hyper wakes.
     waker: Waker,
     pub(super) link: Arc<Link>,
     pub(super) origin: Origin,
@@ -57,9 +54,10 @@ impl Connection {
         let authority = uri.authority().map(|authority| authority.as_str());
         let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
         let host = host.expect("the engine's URLs have a good host");
-        let (origin, bell) = (Origin::of(uri), Arc::new(Bell::default()));
-        let (driver, waker) = (Some(driver), Waker::from(bell.clone()));
-        Ok(Box::new(Connection { sender, driver, bell, waker, link, origin, host, forwarder }))
+        link.drive();
+        let waker = Waker::from(Arc::new(Halves(link.clone())));
+        let (driver, origin) = (Some(driver), Origin::of(uri));
+        Ok(Box::new(Connection { sender, driver, waker, link, origin, host, forwarder }))
     }
 
     /// Sends a request, and drives the connection until the head is there. `None` says that this
@@ -70,9 +68,9 @@ impl Connection {
     pub(super) async fn send(
         &mut self,
         request: &mut Request<Outgoing>,
-        exchange: &Arc<Exchange>,
+        exchange: &Exchange,
     ) -> Result<Option<Response<HyperBody>>, Failure> {
-        self.link.serve(Some(exchange));
+        self.link.serve();
         if exchange.reused() {
             self.link.probe();
         }
@@ -85,7 +83,7 @@ impl Connection {
         let mut answer = pin!(self.sender.try_send_request(mem::take(request)));
         poll_fn(|cx| {
             hold.look(exchange);
-            let ended = self.drive(cx);
+            let ended = self.drive(cx, exchange);
             if exchange.phase() == Phase::Send {
                 let taken = untaken.as_ref().is_none_or(|it| !it.load(Relaxed));
                 let before = mem::replace(&mut gone, (exchange.written(), self.link.is_full()));
@@ -103,8 +101,8 @@ impl Connection {
             let error = match answer.as_mut().poll(cx) {
                 Poll::Ready(Ok(head)) => {
                     hold.answered(exchange);
-                    // The task goes on; it arms the bell again before it waits.
-                    self.bell.wakes_nobody();
+                    // The task goes on; it says again whom to wake before it waits.
+                    self.link.bell.wakes_nobody();
                     proxy::judge(self.forwarder.as_ref(), head.status())?;
                     return Poll::Ready(Ok(Some(head)));
                 }
@@ -144,10 +142,12 @@ impl Connection {
     }
 
     /// Moves bytes, until there is nothing to do; tells once how the connection ended.
-    fn drive(&mut self, cx: &mut Context<'_>) -> Option<hyper::Result<()>> {
-        self.bell.wakes(cx);
+    fn drive(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Option<hyper::Result<()>> {
+        self.link.bell.wakes(cx);
         let mut cx = Context::from_waker(&self.waker);
-        match Pin::new(self.driver.as_mut()?).poll(&mut cx) {
+        let driven = Pin::new(self.driver.as_mut()?).poll(&mut cx);
+        self.link.tell(exchange);
+        match driven {
             Poll::Ready(end) => {
                 self.driver = None;
                 Some(end)
@@ -173,6 +173,16 @@ impl Connection {
         let early = self.link.is_early();
         let connection = Some(self);
         head.map(|body| Reader::own(Incoming { connection, body, idle, exchange, early }))
+    }
+}
+
+/// hyper's two halves wake each other. With the task's own waker they would wake the task that
+/// polls them.
+struct Halves(Arc<Link>);
+
+impl Wake for Halves {
+    fn wake(self: Arc<Self>) {
+        self.0.bell.wake();
     }
 }
 
@@ -247,7 +257,7 @@ impl Incoming {
             }
             if let Some(connection) = &mut self.connection {
                 // The body hears what there is to hear of its end.
-                drop(connection.drive(cx));
+                drop(connection.drive(cx, &self.exchange));
             }
             driven = true;
         }
@@ -256,13 +266,13 @@ impl Incoming {
     /// The body is complete: keeps the connection, if it is good.
     fn bring_home(&mut self, cx: &mut Context<'_>) {
         let Some(mut connection) = self.connection.take() else { return };
-        connection.link.serve(None);
+        connection.link.rest();
         if !connection.is_good() {
             // It may only have to settle.
-            drop(connection.drive(cx));
+            drop(connection.drive(cx, &self.exchange));
         }
         if connection.is_good() && !self.early {
-            connection.bell.wakes_nobody();
+            connection.link.bell.wakes_nobody();
             self.idle.put(connection);
         }
     }

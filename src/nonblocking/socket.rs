@@ -7,15 +7,14 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, ready};
 
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
 use super::bell::{Bell, taken};
-use crate::sync::lock;
 use crate::transport::Exchange;
 
 #[cfg(not(feature = "tokio"))]
@@ -76,10 +75,15 @@ trait Raw: Send + Sync {
 pub(super) struct Link {
     /// Where the socket lives.
     pub(super) place: Place,
-    /// The exchange the bytes belong to.
-    exchange: Mutex<Option<Arc<Exchange>>>,
+    /// Bytes of the exchange at hand that it was not told of yet.
+    written: AtomicUsize,
+    read: AtomicUsize,
+    /// A byte of the request is on its way. What comes before is no answer to it.
+    asked: AtomicBool,
     /// Rings when there is news of the socket.
-    bell: Bell,
+    pub(super) bell: Bell,
+    /// Somebody drives the connection, and sees to it himself that the bell wakes his task.
+    driven: AtomicBool,
     /// The owner wants to know how the socket is.
     look: AtomicBool,
     /// The peer has yet to take what was written before.
@@ -90,6 +94,8 @@ pub(super) struct Link {
     early: AtomicBool,
     /// No response is waited for.
     rests: AtomicBool,
+    /// The hub knows that news is waited for.
+    waits: AtomicBool,
     /// After what there is to read comes the end.
     ended: AtomicBool,
     seat: OnceLock<hub::Seat>,
@@ -99,29 +105,63 @@ impl Link {
     fn new(place: Place) -> Link {
         Link {
             place,
-            exchange: Mutex::default(),
+            written: AtomicUsize::default(),
+            read: AtomicUsize::default(),
+            asked: AtomicBool::default(),
             bell: Bell::default(),
+            driven: AtomicBool::default(),
             look: AtomicBool::default(),
             full: AtomicBool::default(),
             begins: AtomicBool::default(),
             early: AtomicBool::default(),
             rests: AtomicBool::default(),
+            waits: AtomicBool::default(),
             ended: AtomicBool::default(),
             seat: OnceLock::new(),
         }
     }
 
-    pub(super) fn serve(&self, exchange: Option<&Arc<Exchange>>) {
-        self.begins.store(exchange.is_some(), Relaxed);
-        self.rests.store(exchange.is_none(), Relaxed);
-        *lock(&self.exchange) = exchange.cloned();
-        if let (None, Some(seat)) = (exchange, self.seat.get()) {
+    /// Begins an exchange.
+    pub(super) fn serve(&self) {
+        self.begins.store(true, Relaxed);
+        self.rests.store(false, Relaxed);
+        self.asked.store(false, Relaxed);
+        self.written.store(0, Relaxed);
+        self.read.store(0, Relaxed);
+    }
+
+    /// There is none any more.
+    pub(super) fn rest(&self) {
+        self.begins.store(false, Relaxed);
+        self.rests.store(true, Relaxed);
+        self.waits.store(false, Relaxed);
+        if let Some(seat) = self.seat.get() {
             hub::rest(*seat);
         }
     }
 
-    /// Notes what comes, if it is no interim response.
+    /// Tells the exchange at hand of the bytes that went and came.
+    pub(super) fn tell(&self, exchange: &Exchange) {
+        drawn(&self.written).inspect(|bytes| exchange.wrote(*bytes));
+        drawn(&self.read).inspect(|bytes| exchange.received(*bytes));
+    }
+
+    pub(super) fn drive(&self) {
+        self.driven.store(true, Relaxed);
+    }
+
+    /// Sees to it that news wakes the task at hand.
+    fn listen(&self, cx: &Context<'_>) {
+        if !self.driven.load(Relaxed) {
+            self.bell.wakes(cx);
+        }
+    }
+
+    /// Notes what comes.
     pub(super) fn came(&self, bytes: &[u8]) {
+        if self.asked.load(Relaxed) {
+            self.read.store(self.read.load(Relaxed) + bytes.len(), Relaxed);
+        }
         if self.is_full() && !bytes.is_empty() && !bytes.starts_with(b"HTTP/1.1 1") {
             self.early.store(true, Relaxed);
         }
@@ -136,13 +176,15 @@ impl Link {
         taken(&self.begins)
     }
 
-    pub(super) fn exchange(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
-        lock(&self.exchange)
-    }
-
     /// Makes the next read ask the system, whatever is known.
     pub(super) fn probe(&self) {
         self.look.store(true, Relaxed);
+    }
+
+    /// Notes what goes.
+    pub(super) fn went(&self, bytes: usize) {
+        self.asked.store(true, Relaxed);
+        self.written.store(self.written.load(Relaxed) + bytes, Relaxed);
     }
 
     /// Notes whether a write could not go on.
@@ -154,6 +196,12 @@ impl Link {
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Relaxed)
     }
+}
+
+fn drawn(bytes: &AtomicUsize) -> Option<usize> {
+    let drawn = bytes.load(Relaxed);
+    bytes.store(0, Relaxed);
+    (drawn > 0).then_some(drawn)
 }
 
 impl Wake for Link {
@@ -187,7 +235,7 @@ impl Drop for Watched {
 impl Raw for Watched {
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.state == State::Drained {
-            self.link.bell.wakes(cx);
+            self.link.listen(cx);
         }
         if taken(&self.link.look) {
             hub::look(&self.link);
@@ -195,12 +243,16 @@ impl Raw for Watched {
         loop {
             if self.link.bell.rang() {
                 self.state = State::Try;
+                self.link.waits.store(false, Relaxed);
             }
             if self.state == State::Try {
                 return Poll::Ready(Ok(()));
             }
-            let rests = self.link.rests.load(Relaxed);
-            if rests || hub::wait(self.seat, &self.io, &self.link)? {
+            if self.link.rests.load(Relaxed) || self.link.waits.load(Relaxed) {
+                return Poll::Pending;
+            }
+            if hub::wait(self.seat, &self.io, &self.link)? {
+                self.link.waits.store(true, Relaxed);
                 return Poll::Pending;
             }
             self.state = State::Try;

@@ -11,7 +11,6 @@ use smol::io::{AsyncRead, AsyncWrite};
 use super::socket::{Link, Socket};
 use crate::engine::chunks::Chunks;
 use crate::landing::Landing;
-use crate::transport::Exchange;
 
 /// Counts what goes over it: bytes of HTTP, not of TLS.
 pub(super) struct Wire {
@@ -66,9 +65,6 @@ impl Wire {
             if self.link.begins() {
                 self.chunks = Chunks::new();
             }
-            // What comes before a byte of the request is no answer to it.
-            let asked = |exchange: &&Arc<Exchange>| exchange.written() > 0;
-            self.link.exchange().iter().filter(asked).for_each(|it| it.received(read));
             self.link.came(&landing[..read]);
             let kept = self.chunks.take_in(landing, read)?;
             if kept > 0 || read == 0 {
@@ -100,7 +96,7 @@ impl Wire {
         self.link.wrote(&done);
         if let Poll::Ready(Ok(bytes)) = done {
             if !self.is_broken() {
-                self.link.exchange().iter().for_each(|exchange| exchange.wrote(bytes));
+                self.link.went(bytes);
             }
         }
         done

@@ -52,7 +52,7 @@ impl Adopted {
 
 impl Raw for Adopted {
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.bell.wakes(cx);
+        self.link.listen(cx);
         if self.link.bell.rang() {
             self.armed = false;
         }
