@@ -288,7 +288,13 @@ impl Raw for Watched {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            match uninterrupted(|| self.io.get_ref().write_vectored(pieces)) {
+            let mut stream = self.io.get_ref();
+            let done = uninterrupted(|| match pieces {
+                // The system has less to do for it.
+                [piece] => stream.write(piece),
+                pieces => stream.write_vectored(pieces),
+            });
+            match done {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.io.poll_writable(cx))?;
                 }

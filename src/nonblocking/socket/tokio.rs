@@ -87,7 +87,11 @@ impl Raw for Adopted {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let stream = Pin::new(&mut self.stream);
+        match pieces {
+            [piece] => stream.poll_write(cx, piece),
+            pieces => stream.poll_write_vectored(cx, pieces),
+        }
     }
 
     fn close(&self) {
