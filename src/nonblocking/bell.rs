@@ -34,7 +34,9 @@ impl Bell {
     }
 
     pub(super) fn wakes_nobody(&self) {
-        drop(self.take_task());
+        if !self.known.is_nobody() {
+            drop(self.take_task());
+        }
     }
 
     /// Whom it would wake, and does not any more.
@@ -72,28 +74,32 @@ impl Bell {
     }
 }
 
-/// Whom a bell wakes, to be asked without its lock. While the bell keeps the waker no other has
-/// its address.
+/// Whom a bell wakes, to be asked without its lock by those who tell it. While the bell keeps the
+/// waker no other has its address.
 #[derive(Default)]
 struct Known {
     data: AtomicPtr<()>,
+    /// None for nobody.
     table: AtomicPtr<RawWakerVTable>,
 }
 
 impl Known {
     fn is(&self, waker: &Waker) -> bool {
-        let data = self.data.load(Relaxed).cast_const();
-        let table = self.table.load(Relaxed).cast_const();
-        !data.is_null() && data == waker.data() && ptr::eq(table, waker.vtable())
+        ptr::eq(self.table.load(Relaxed), waker.vtable())
+            && ptr::eq(self.data.load(Relaxed), waker.data())
+    }
+
+    fn is_nobody(&self) -> bool {
+        self.table.load(Relaxed).is_null()
     }
 
     fn set(&self, waker: &Waker) {
-        self.table.store(ptr::from_ref(waker.vtable()).cast_mut(), Relaxed);
         self.data.store(waker.data().cast_mut(), Relaxed);
+        self.table.store(ptr::from_ref(waker.vtable()).cast_mut(), Relaxed);
     }
 
     fn forget(&self) {
-        self.data.store(ptr::null_mut(), Relaxed);
+        self.table.store(ptr::null_mut(), Relaxed);
     }
 }
 

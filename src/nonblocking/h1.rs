@@ -54,7 +54,6 @@ impl Connection {
         let authority = uri.authority().map(|authority| authority.as_str());
         let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
         let host = host.expect("the engine's URLs have a good host");
-        link.drive();
         let waker = Waker::from(Arc::new(Halves(link.clone())));
         let (driver, origin) = (Some(driver), Origin::of(uri));
         Ok(Box::new(Connection { sender, driver, waker, link, origin, host, forwarder }))
@@ -83,7 +82,7 @@ impl Connection {
         let mut answer = pin!(self.sender.try_send_request(mem::take(request)));
         poll_fn(|cx| {
             hold.look(exchange);
-            let ended = self.drive(cx, exchange);
+            let ended = self.drive(exchange);
             if exchange.phase() == Phase::Send {
                 let taken = untaken.as_ref().is_none_or(|it| !it.load(Relaxed));
                 let before = mem::replace(&mut gone, (exchange.written(), self.link.is_full()));
@@ -96,12 +95,13 @@ impl Connection {
             }
             // Asked before it can be there, it would wake the task that polls it.
             if mem::take(&mut first) && ended.is_none() && exchange.untouched() {
+                self.link.wait(cx);
                 return Poll::Pending;
             }
             let error = match answer.as_mut().poll(cx) {
                 Poll::Ready(Ok(head)) => {
                     hold.answered(exchange);
-                    // The task goes on; it says again whom to wake before it waits.
+                    // The task goes on.
                     self.link.bell.wakes_nobody();
                     proxy::judge(self.forwarder.as_ref(), head.status())?;
                     return Poll::Ready(Ok(Some(head)));
@@ -116,8 +116,11 @@ impl Connection {
                 Poll::Pending => None,
             };
             // What ended the connection tells more than that it ended.
-            let error = ended.and_then(Result::err).or(error);
-            error.map_or(Poll::Pending, |error| Poll::Ready(Err(failure(&error, exchange))))
+            if let Some(error) = ended.and_then(Result::err).or(error) {
+                return Poll::Ready(Err(failure(&error, exchange)));
+            }
+            self.link.wait(cx);
+            Poll::Pending
         })
         .await
     }
@@ -142,8 +145,8 @@ impl Connection {
     }
 
     /// Moves bytes, until there is nothing to do; tells once how the connection ended.
-    fn drive(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Option<hyper::Result<()>> {
-        self.link.bell.wakes(cx);
+    fn drive(&mut self, exchange: &Exchange) -> Option<hyper::Result<()>> {
+        self.link.drive();
         let mut cx = Context::from_waker(&self.waker);
         let driven = Pin::new(self.driver.as_mut()?).poll(&mut cx);
         self.link.tell(exchange);
@@ -182,7 +185,7 @@ struct Halves(Arc<Link>);
 
 impl Wake for Halves {
     fn wake(self: Arc<Self>) {
-        self.0.bell.wake();
+        self.0.stir();
     }
 }
 
@@ -249,27 +252,28 @@ impl Incoming {
                     return Poll::Ready(Some(Err(failure(&error, &self.exchange).into())));
                 }
                 Poll::Ready(None) => {
-                    self.bring_home(cx);
+                    self.bring_home();
                     return Poll::Ready(None);
                 }
-                Poll::Pending if driven => return Poll::Pending,
                 Poll::Pending => {}
             }
-            if let Some(connection) = &mut self.connection {
-                // The body hears what there is to hear of its end.
-                drop(connection.drive(cx, &self.exchange));
+            let Some(connection) = &mut self.connection else { return Poll::Pending };
+            if mem::replace(&mut driven, true) {
+                connection.link.wait(cx);
+                return Poll::Pending;
             }
-            driven = true;
+            // The body hears what there is to hear of its end.
+            drop(connection.drive(&self.exchange));
         }
     }
 
     /// The body is complete: keeps the connection, if it is good.
-    fn bring_home(&mut self, cx: &mut Context<'_>) {
+    fn bring_home(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         connection.link.rest();
         if !connection.is_good() {
             // It may only have to settle.
-            drop(connection.drive(cx, &self.exchange));
+            drop(connection.drive(&self.exchange));
         }
         if connection.is_good() && !self.early {
             connection.link.bell.wakes_nobody();

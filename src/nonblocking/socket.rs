@@ -7,7 +7,10 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Relaxed, Release},
+};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, ready};
 
@@ -84,6 +87,8 @@ pub(super) struct Link {
     pub(super) bell: Bell,
     /// Somebody drives the connection, and sees to it himself that the bell wakes his task.
     driven: AtomicBool,
+    /// There is more to drive already.
+    stirred: AtomicBool,
     /// The owner wants to know how the socket is.
     look: AtomicBool,
     /// The peer has yet to take what was written before.
@@ -110,6 +115,7 @@ impl Link {
             asked: AtomicBool::default(),
             bell: Bell::default(),
             driven: AtomicBool::default(),
+            stirred: AtomicBool::default(),
             look: AtomicBool::default(),
             full: AtomicBool::default(),
             begins: AtomicBool::default(),
@@ -146,8 +152,25 @@ impl Link {
         drawn(&self.read).inspect(|bytes| exchange.received(*bytes));
     }
 
+    /// Begins to drive the connection.
     pub(super) fn drive(&self) {
         self.driven.store(true, Relaxed);
+        taken(&self.stirred);
+    }
+
+    /// Has it driven once more.
+    pub(super) fn stir(&self) {
+        self.stirred.store(true, Release);
+        self.bell.wake();
+    }
+
+    /// Sees to it that the task is woken when there is more to drive. What came while it was
+    /// driven found nobody to wake.
+    pub(super) fn wait(&self, cx: &Context<'_>) {
+        self.bell.wakes(cx);
+        if self.stirred.load(Relaxed) || self.bell.is_set() {
+            self.bell.wake();
+        }
     }
 
     /// Sees to it that news wakes the task at hand.
