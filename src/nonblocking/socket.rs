@@ -32,6 +32,10 @@ mod hub;
 #[cfg(any(target_os = "android", target_os = "linux"))]
 mod hub;
 
+#[cfg(test)]
+#[path = "socket/races.rs"]
+mod races;
+
 use tokio::Place;
 #[cfg(feature = "tokio")]
 pub(super) use tokio::TOKIO;
