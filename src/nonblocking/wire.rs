@@ -17,6 +17,8 @@ pub(super) struct Wire {
     layer: Layer,
     link: Arc<Link>,
     chunks: Chunks,
+    /// TLS holds nothing that came before.
+    drained: bool,
 }
 
 pub(super) enum Layer {
@@ -30,7 +32,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 impl Wire {
     pub(super) fn new(layer: Layer, link: Arc<Link>) -> Wire {
-        Wire { layer, link, chunks: Chunks::none() }
+        Wire { layer, link, chunks: Chunks::none(), drained: false }
     }
 
     pub(super) fn stream(&mut self) -> Pin<&mut dyn Stream> {
@@ -51,17 +53,22 @@ impl Wire {
 
     /// Whether a read is worth its while. TLS may have something of its own.
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_plain() && !self.drained {
+            return Poll::Ready(Ok(()));
+        }
         match &mut self.layer {
             Layer::Plain(socket) => socket.poll_worthwhile(cx),
             #[cfg(feature = "tls")]
-            Layer::Tls(_) => Poll::Ready(Ok(())),
+            Layer::Tls(stream) => stream.get_mut().0.poll_worthwhile(cx),
         }
     }
 
     /// Reads until there is something to be kept, or the end.
     fn poll_some(&mut self, cx: &mut Context<'_>, landing: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            let read = ready!(self.stream().poll_read(cx, landing))?;
+            let came = self.stream().poll_read(cx, landing);
+            self.drained = came.is_pending();
+            let read = ready!(came)?;
             if self.link.begins() {
                 self.chunks = Chunks::new();
             }
