@@ -107,7 +107,7 @@ impl Tls {
     }
 
     pub(crate) fn rustls(&self) -> &std::sync::Arc<rustls::ClientConfig> {
-        self.config.made.as_ref().expect("made when the API was built")
+        self.config.made()
     }
 }
 

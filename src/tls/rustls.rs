@@ -40,7 +40,8 @@ pub(super) struct Config {
     pub(super) platform: bool,
     pub(super) danger: bool,
     mistake: Option<Mistake>,
-    pub(super) made: Option<Arc<ClientConfig>>,
+    /// Where it is not the one that most share.
+    made: Option<Arc<ClientConfig>>,
 }
 
 struct Identity {
@@ -77,7 +78,8 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Most APIs change nothing; they share one configuration, and with it its tickets.
+/// Most APIs change nothing; they share one configuration, and with it its tickets. Made when
+/// TLS is first spoken: it fills memory, and has most of rustls loaded.
 static PLAIN: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let made = Config::default().make();
     Arc::new(made.expect("the defaults are good"))
@@ -126,11 +128,9 @@ impl Config {
             config.alpn.push(HTTP_1_1.to_vec());
         }
         config.alpn.insert(0, HTTP_2.to_vec());
-        config.made = self.made.as_ref().map(|made| {
-            let mut made = ClientConfig::clone(made);
-            made.alpn_protocols = config.alpn.clone();
-            Arc::new(made)
-        });
+        let mut made = ClientConfig::clone(self.made());
+        made.alpn_protocols = config.alpn.clone();
+        config.made = Some(Arc::new(made));
         config
     }
 
@@ -151,9 +151,17 @@ impl Config {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
-        let made = if self.is_plain() { PLAIN.clone() } else { Arc::new(self.make()?) };
-        self.made = Some(made);
+        if !self.is_plain() {
+            self.made = Some(Arc::new(self.make()?));
+        }
         Ok(())
+    }
+
+    pub(super) fn made(&self) -> &Arc<ClientConfig> {
+        self.made.as_ref().unwrap_or_else(|| {
+            assert!(self.is_plain(), "made when the API was built");
+            &PLAIN
+        })
     }
 
     fn make(&self) -> Result<ClientConfig, Mistake> {
