@@ -20,7 +20,8 @@ use crate::sync::lock;
 /// Timers that no call uses.
 pub(super) struct Alarms {
     most: usize,
-    spare: Mutex<Vec<Clockwork>>,
+    #[expect(clippy::vec_box, reason = "they go from hand to hand")]
+    spare: Mutex<Vec<Box<Clockwork>>>,
 }
 
 impl Alarms {
@@ -29,7 +30,8 @@ impl Alarms {
     }
 }
 
-/// A timer with a waker of its own, that finds the task of the day.
+/// A timer with a waker of its own, that finds the task of the day. Boxed: a call has room for one
+/// all its time, and so has the place of the spare ones.
 struct Clockwork {
     timer: Timer,
     due: Instant,
@@ -38,10 +40,10 @@ struct Clockwork {
 }
 
 impl Clockwork {
-    fn new(due: Instant) -> Clockwork {
+    fn new(due: Instant) -> Box<Clockwork> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(bell.clone());
-        let mut clockwork = Clockwork { timer: Timer::at(due), due, bell, waker };
+        let mut clockwork = Box::new(Clockwork { timer: Timer::at(due), due, bell, waker });
         clockwork.wind();
         clockwork
     }
@@ -79,7 +81,7 @@ impl Clockwork {
 pub(super) struct Alarm {
     pub(super) seat: Seat,
     alarms: Arc<Alarms>,
-    clockwork: Option<Clockwork>,
+    clockwork: Option<Box<Clockwork>>,
 }
 
 impl Alarm {

@@ -14,7 +14,7 @@ use http::header::{EXPECT, HOST};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
-use hyper::client::conn::http1;
+use hyper::client::conn::{TrySendError, http1};
 
 use super::outgoing::Outgoing;
 use super::reader::Reader;
@@ -24,6 +24,8 @@ use crate::error::{ErrorKind, Phase};
 use crate::idle::{Idle, Origin};
 use crate::proxy::{self, Proxy};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
+
+type Answer = Result<Response<HyperBody>, TrySendError<Request<Outgoing>>>;
 
 /// A connection and the future that moves its bytes. Boxed once for its life: it is large, and
 /// goes from hand to hand with each call.
@@ -38,14 +40,14 @@ pub(super) struct Connection {
     /// The value of the field Host.
     host: HeaderValue,
     /// The proxy that takes requests as they are.
-    forwarder: Option<Proxy>,
+    forwarder: Option<Box<Proxy>>,
 }
 
 impl Connection {
     pub(super) async fn new(
         (wire, link): (Wire, Arc<Link>),
         uri: &Uri,
-        forwarder: Option<Proxy>,
+        forwarder: Option<Box<Proxy>>,
         exchange: &Exchange,
     ) -> Result<Box<Connection>, Failure> {
         // Told of a number of fields, even of its own, it would allocate for each head.
@@ -59,27 +61,26 @@ impl Connection {
         Ok(Box::new(Connection { sender, driver, waker, link, origin, host, forwarder }))
     }
 
-    /// Sends a request, and drives the connection until the head is there. `None` says that this
-    /// one, which has served before, does not any more: nothing went out, and the request is back.
+    /// Sends the request that `made` gives, and drives the connection until the head is there. An
+    /// `Err` inside says that this one, which has served before, does not any more: nothing went
+    /// out, and here is the request. It comes by a function, for the future would keep room for it
+    /// after hyper has it.
     ///
     /// hyper reads before it writes. So the system is asked about an idle connection as it is used,
     /// also about one put away just now: what came in the meantime would be taken for the answer.
     pub(super) async fn send(
         &mut self,
-        request: &mut Request<Outgoing>,
+        made: impl FnOnce() -> Request<Outgoing>,
         exchange: &Exchange,
-    ) -> Result<Option<Response<HyperBody>>, Failure> {
+    ) -> Result<Result<Response<HyperBody>, Box<Request<Outgoing>>>, Failure> {
         self.link.serve();
         if exchange.reused() {
             self.link.probe();
         }
         exchange.enter(Phase::Send);
-        self.address(request);
-        let load = request.body().0.as_ref();
-        let untaken = load.map(|load| load.untaken.clone());
-        let mut hold = Hold::new(load.and_then(|load| load.held.clone()), exchange);
+        let (answer, untaken, mut hold) = self.begin(made(), exchange);
         let (mut first, mut gone) = (true, (0, false));
-        let mut answer = pin!(self.sender.try_send_request(mem::take(request)));
+        let mut answer = pin!(answer);
         poll_fn(|cx| {
             hold.look(exchange);
             let ended = self.drive(exchange);
@@ -103,13 +104,12 @@ impl Connection {
                     hold.answered(exchange);
                     // The task goes on.
                     self.link.bell.wakes_nobody();
-                    proxy::judge(self.forwarder.as_ref(), head.status())?;
-                    return Poll::Ready(Ok(Some(head)));
+                    proxy::judge(self.forwarder.as_deref(), head.status())?;
+                    return Poll::Ready(Ok(Ok(head)));
                 }
                 Poll::Ready(Err(mut error)) => match error.take_message() {
                     Some(back) if exchange.reused() => {
-                        *request = back;
-                        return Poll::Ready(Ok(None));
+                        return Poll::Ready(Ok(Err(Box::new(back))));
                     }
                     _ => Some(error.into_error()),
                 },
@@ -123,6 +123,20 @@ impl Connection {
             Poll::Pending
         })
         .await
+    }
+
+    /// Gives hyper a request. What comes of it, whether its body is still to be taken, and what
+    /// holds that back.
+    fn begin(
+        &mut self,
+        mut request: Request<Outgoing>,
+        exchange: &Exchange,
+    ) -> (impl Future<Output = Answer> + use<>, Option<Arc<AtomicBool>>, Hold) {
+        self.address(&mut request);
+        let load = request.body().0.as_ref();
+        let untaken = load.map(|load| load.untaken.clone());
+        let hold = Hold::new(load.and_then(|load| load.held.clone()), exchange);
+        (self.sender.try_send_request(request), untaken, hold)
     }
 
     /// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.

@@ -48,10 +48,15 @@ impl Own {
             Some(connection) => connection,
             None => self.connection(request.uri(), exchange).await?,
         };
-        let mut request = request.take().map(outgoing::Outgoing::new);
+        let mut back: Option<Box<Request<outgoing::Outgoing>>> = None;
         loop {
-            if let Some(head) = connection.send(&mut request, exchange).await? {
-                return Ok(connection.response(head, exchange, &self.idle));
+            let made = || match back.take() {
+                Some(back) => *back,
+                None => request.take().map(outgoing::Outgoing::new),
+            };
+            match connection.send(made, exchange).await? {
+                Ok(head) => return Ok(connection.response(head, exchange, &self.idle)),
+                Err(request) => back = Some(request),
             }
             connection = self.connection(connection.origin.uri(), exchange).await?;
         }
@@ -70,7 +75,7 @@ impl Own {
     }
 
     async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
-        let forwarder = self.means.forwarder(uri)?.cloned();
+        let forwarder = self.means.forwarder(uri)?.cloned().map(Box::new);
         let wire = self.means.connect(uri, exchange).await?;
         Connection::new(wire, uri, forwarder, exchange).await
     }
