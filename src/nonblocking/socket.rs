@@ -54,6 +54,7 @@ type Adopt = fn(Async<TcpStream>, &Arc<Link>) -> io::Result<Box<dyn Raw>>;
 pub(super) const ASYNC_IO: Reactor = Reactor {
     here: Place::default,
     adopt: |io, link| {
+        let io = hub::Io::new(io)?;
         let seat = hub::join(&io, link)?;
         link.seat.get_or_init(|| seat);
         Ok(Box::new(Watched { io, link: link.clone(), seat, state: State::Try }))
@@ -247,7 +248,7 @@ enum State {
 
 /// On async-io's reactor.
 struct Watched {
-    io: Async<TcpStream>,
+    io: hub::Io,
     link: Arc<Link>,
     seat: hub::Seat,
     state: State,

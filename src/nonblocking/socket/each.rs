@@ -12,17 +12,34 @@ use super::Link;
 /// The place of a socket: none.
 pub(super) type Seat = ();
 
-pub(super) fn join(_: &Async<TcpStream>, _: &Arc<Link>) -> io::Result<Seat> {
+/// A socket.
+pub(super) struct Io(Async<TcpStream>);
+
+impl Io {
+    pub(super) fn new(io: Async<TcpStream>) -> io::Result<Io> {
+        Ok(Io(io))
+    }
+
+    pub(super) fn get_ref(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_writable(cx)
+    }
+}
+
+pub(super) fn join(_: &Io, _: &Arc<Link>) -> io::Result<Seat> {
     Ok(())
 }
 
 /// Registers for a wake-up when there is something to read. Whether async-io says
 /// that there is counts for nothing: it may speak of an event long consumed, and
 /// may keep silent about one. Only its wake-up counts.
-pub(super) fn wait((): Seat, io: &Async<TcpStream>, link: &Arc<Link>) -> io::Result<bool> {
+pub(super) fn wait((): Seat, io: &Io, link: &Arc<Link>) -> io::Result<bool> {
     let waker = Waker::from(link.clone());
     for _ in 0..3 {
-        match io.poll_readable(&mut Context::from_waker(&waker)) {
+        match io.0.poll_readable(&mut Context::from_waker(&waker)) {
             Poll::Pending => return Ok(true),
             Poll::Ready(said) => said?,
         }
@@ -31,7 +48,7 @@ pub(super) fn wait((): Seat, io: &Async<TcpStream>, link: &Arc<Link>) -> io::Res
     Ok(false)
 }
 
-pub(super) fn again((): Seat, _: &Async<TcpStream>) -> io::Result<()> {
+pub(super) fn again((): Seat, _: &Io) -> io::Result<()> {
     Ok(())
 }
 
@@ -42,4 +59,4 @@ pub(super) fn look(link: &Link) {
 
 pub(super) fn rest((): Seat) {}
 
-pub(super) fn leave((): Seat, _: &Async<TcpStream>) {}
+pub(super) fn leave((): Seat, _: &Io) {}

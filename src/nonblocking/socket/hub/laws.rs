@@ -1,11 +1,17 @@
 //! Nobody waits in vain, whatever comes in whatever order.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::thread;
+
+use smol::Async;
 
 use super::super::{Link, tokio::Place};
-use super::{Guest, Mood, Next, Seat, State};
+use super::{Guest, Io, Mood, Next, Seat, State};
 
 const SEATS: Seat = 4;
 
@@ -147,5 +153,38 @@ fn all_is_quiet_when_everybody_comes_by() {
             !world.go_on()
         });
         assert!(quiet, "it never rests");
+    }
+}
+
+#[test]
+fn a_write_that_waits_goes_on_when_the_peer_reads() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    let mut io = Io::new(Async::new(stream).unwrap()).unwrap();
+    let mut sent = 0;
+    // The second time async-io knows the socket.
+    for _ in 0..2 {
+        sent += fill(&io);
+        assert!(io.poll_writable(&mut Context::from_waker(Waker::noop())).is_pending());
+        let reader = thread::spawn(move || {
+            peer.read_exact(&mut vec![0; sent]).unwrap();
+            peer
+        });
+        smol::block_on(poll_fn(|cx| io.poll_writable(cx))).unwrap();
+        peer = reader.join().unwrap();
+        sent = io.get_ref().write(b"on").unwrap();
+    }
+}
+
+/// Writes until the system takes no more.
+fn fill(io: &Io) -> usize {
+    let mut written = 0;
+    loop {
+        match io.get_ref().write(&[0; 1 << 16]) {
+            Ok(bytes) => written += bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return written,
+            Err(error) => panic!("{error}"),
+        }
     }
 }

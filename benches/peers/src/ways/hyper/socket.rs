@@ -27,7 +27,7 @@ struct Link {
 }
 
 pub(super) struct Socket {
-    io: Async<TcpStream>,
+    io: hub::Io,
     link: Arc<Link>,
     seat: hub::Seat,
     drained: bool,
@@ -38,6 +38,7 @@ impl Socket {
         let io = Async::<TcpStream>::connect(address).await?;
         io.get_ref().set_nodelay(true)?;
         let link = Arc::new(Link::default());
+        let io = hub::Io::new(io)?;
         let seat = hub::join(&io, &link)?;
         Ok(Socket { io, link, seat, drained: false })
     }
@@ -84,7 +85,7 @@ impl AsyncRead for Socket {
 
 impl Socket {
     fn writing(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
@@ -99,7 +100,7 @@ impl Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
@@ -107,7 +108,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
