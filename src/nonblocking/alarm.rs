@@ -94,11 +94,11 @@ impl Alarm {
     }
 
     /// Waits until `poll` is done. Each `Err` of it says when to ask again at the latest.
-    pub(super) async fn wait<T>(
+    pub(super) fn wait<T>(
         &mut self,
         mut poll: impl FnMut(Instant, &mut Context<'_>) -> Result<T, Option<Instant>>,
-    ) -> T {
-        poll_fn(|cx| self.poll(cx, &mut poll)).await
+    ) -> impl Future<Output = T> {
+        poll_fn(move |cx| self.poll(cx, &mut poll))
     }
 
     /// One poll of [`wait`](Alarm::wait).

@@ -110,24 +110,24 @@ fn cancelled() -> Error {
 }
 
 /// What the work gives, unless the call is cancelled before.
-async fn unless<T>(
+fn unless<T>(
     cancel: Option<&Cancel>,
     mut work: Pin<&mut impl Future<Output = T>>,
-) -> Result<T, Cancelled> {
-    let Some(cancel) = cancel else { return Ok(work.await) };
+) -> impl Future<Output = Result<T, Cancelled>> {
     let mut ear = Ear::default();
-    poll_fn(|cx| {
-        if cancel.is_cancelled() {
+    poll_fn(move |cx| {
+        if cancel.is_some_and(Cancel::is_cancelled) {
             return Poll::Ready(Err(Cancelled));
         }
         match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
             // Listening costs; what is ready at once is spared it.
-            Poll::Pending if ear.hears(cancel, cx) => Poll::Ready(Err(Cancelled)),
+            Poll::Pending if cancel.is_some_and(|cancel| ear.hears(cancel, cx)) => {
+                Poll::Ready(Err(Cancelled))
+            }
             Poll::Pending => Poll::Pending,
         }
     })
-    .await
 }
 
 /// A task's ear for a cancellation.

@@ -81,7 +81,7 @@ impl Connection {
         let (answer, untaken, mut hold) = self.begin(made(), exchange);
         let (mut first, mut gone) = (true, (0, false));
         let mut answer = pin!(answer);
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             hold.look(exchange);
             let ended = self.drive(exchange);
             if exchange.phase() == Phase::Send {
