@@ -71,7 +71,8 @@ fn read(link: &Link, there: &AtomicUsize, cx: &Context<'_>) {
 
 #[test]
 fn what_comes_while_a_connection_is_driven_is_not_missed() {
-    let (news, more): (fn(&Link), fn(&Link)) = (|link| link.bell.ring(), Link::stir);
+    let news: fn(&Link) = |link| link.bell.ring();
+    let more: fn(&Link) = Link::stir;
     for wakers in [[news, news], [news, more], [more, more]] {
         let orders = nobody_is_missed(wakers, true);
         println!("driven: {orders} orders");
