@@ -325,6 +325,8 @@ pub(crate) struct Record {
     call: Call,
     /// The request that is out.
     sent: Option<(Cause, Duration)>,
+    /// When the head of its response was there.
+    head: Option<Duration>,
     over: bool,
 }
 
@@ -340,7 +342,7 @@ impl Record {
             ended: at,
             outcome: Err(ErrorKind::Cancelled),
         };
-        Record { timeline, start, clock: clock.clone(), call, sent: None, over: false }
+        Record { timeline, start, clock: clock.clone(), call, sent: None, head: None, over: false }
     }
 
     fn at(&self, now: Instant) -> Duration {
@@ -354,16 +356,15 @@ impl Record {
 
     pub(crate) fn sent(&mut self, cause: Cause, now: Instant) {
         self.sent = Some((cause, self.at(now)));
+        self.head = None;
     }
 
-    pub(crate) fn received(
-        &mut self,
-        attempt: &trace::Attempt,
-        head: Option<Instant>,
-        bytes: u64,
-        now: Instant,
-    ) {
-        let head = head.map(|head| self.at(head));
+    pub(crate) fn head(&mut self, now: Instant) {
+        self.head = Some(self.at(now));
+    }
+
+    pub(crate) fn received(&mut self, attempt: &trace::Attempt, bytes: u64, now: Instant) {
+        let head = self.head.take();
         let end = self.at(now);
         let (cause, start) = self.sent.take().unwrap_or((attempt.cause, end));
         let (outcome, reused) = (attempt.outcome, attempt.reused);
@@ -422,7 +423,8 @@ mod tests {
                 reused: index == 3,
                 withheld: false,
             };
-            record.received(&attempt, Some(start + ms(to - 10)), 7, start + ms(to));
+            record.head(start + ms(to - 10));
+            record.received(&attempt, 7, start + ms(to));
             record.ended(outcome, start + ms(to));
         }
         timeline

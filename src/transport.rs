@@ -218,11 +218,11 @@ pub struct Exchange {
     /// The attempt has no limit of its own any more: its body is read at leisure.
     open: AtomicBool,
     phase: AtomicU8,
-    /// When the phase must be over.
+    /// How long the phase may take.
+    limit: AtomicU64,
+    /// When the phase must be over; [`UNASKED`] until somebody wants to know.
     due: AtomicU64,
     wake_at: AtomicU64,
-    /// When the body began.
-    head: AtomicU64,
     written: AtomicU64,
     read: AtomicU64,
     reused: AtomicBool,
@@ -245,9 +245,9 @@ impl Exchange {
             total_end: nanos(total_end.saturating_duration_since(now)),
             open: AtomicBool::new(false),
             phase: AtomicU8::new(Phase::Resolve as u8),
+            limit: AtomicU64::new(nanos(timeouts.connect)),
             due: AtomicU64::new(nanos(timeouts.connect)),
             wake_at: AtomicU64::new(u64::MAX),
-            head: AtomicU64::new(u64::MAX),
             written: AtomicU64::new(0),
             read: AtomicU64::new(0),
             reused: AtomicBool::new(false),
@@ -257,8 +257,9 @@ impl Exchange {
         }
     }
 
-    /// Marks the beginning of a phase, and of its limit. `Resolve`, `Connect` and
-    /// `Tls` share the limit of the first of them; `Body` begins anew with each read.
+    /// Marks the beginning of a phase, and of its limit, which counts from when it is first asked
+    /// about: before anything waits. `Resolve`, `Connect` and `Tls` share the limit of the first of
+    /// them; `Body` begins anew with each read.
     pub fn enter(&self, phase: Phase) {
         let before = self.phase();
         self.phase.store(phase as u8, Relaxed);
@@ -268,10 +269,7 @@ impl Exchange {
             Phase::Body => self.timeouts.idle,
             _ => self.timeouts.connect,
         };
-        let now = self.limit(limit);
-        if phase == Phase::Body && before != Phase::Body {
-            self.head.store(now, Relaxed);
-        }
+        self.limit(limit);
     }
 
     /// The phase it is in.
@@ -279,19 +277,38 @@ impl Exchange {
         Phase::ALL[usize::from(self.phase.load(Relaxed))]
     }
 
-    /// When the head of the response was there.
-    pub(crate) fn head(&self) -> Option<Instant> {
-        let head = self.head.load(Relaxed);
-        (head != u64::MAX).then(|| self.at(head))
-    }
-
     /// When the phase must be over.
     pub fn deadline(&self) -> Instant {
-        self.at(self.due())
+        self.at(self.over(self.elapsed()))
     }
 
-    fn due(&self) -> u64 {
-        self.due.load(Relaxed).min(self.end().0)
+    fn over(&self, now: u64) -> u64 {
+        self.due(now).min(self.end().0)
+    }
+
+    /// When the limit of the phase runs out. Most phases pass at once, are never asked about, and
+    /// are spared the clock.
+    fn due(&self, now: u64) -> u64 {
+        let due = self.due.load(Relaxed);
+        if due != UNASKED {
+            return due;
+        }
+        let due = now.saturating_add(self.limit.load(Relaxed));
+        self.due.store(due, Relaxed);
+        due
+    }
+
+    /// For a driver that finds nothing ready: when to look again if nothing else wakes it.
+    ///
+    /// # Errors
+    /// The time-out, if the phase is over.
+    pub(crate) fn look(&self) -> Result<Instant, Failure> {
+        let now = self.elapsed();
+        let due = self.over(now);
+        if now >= due {
+            return Err(self.timed_out());
+        }
+        Ok(self.at(due.min(self.wake_at.load(Relaxed))))
     }
 
     /// What is left of the phase.
@@ -302,9 +319,10 @@ impl Exchange {
         if self.is_cancelled() {
             return Err(Failure::new(ErrorKind::Cancelled, ""));
         }
-        match self.deadline().checked_duration_since(self.now()) {
-            Some(left) if !left.is_zero() => Ok(left),
-            _ => Err(self.timed_out()),
+        let now = self.elapsed();
+        match self.over(now).saturating_sub(now) {
+            0 => Err(self.timed_out()),
+            left => Ok(Duration::from_nanos(left)),
         }
     }
 
@@ -321,7 +339,7 @@ impl Exchange {
     /// The failure to give when the limit of the phase has run out.
     pub fn timed_out(&self) -> Failure {
         let (end, end_phase) = self.end();
-        let by_end = self.due.load(Relaxed) >= end;
+        let by_end = self.due(self.elapsed()) >= end;
         let phase = if by_end { end_phase } else { self.phase() };
         Failure::new(ErrorKind::Timeout(phase), "").sent(match self.sent() {
             Sent::Maybe if self.phase() >= Phase::Head => Sent::Yes,
@@ -428,11 +446,6 @@ impl Exchange {
         self.wake_at.store(u64::MAX, Relaxed);
     }
 
-    /// When the driver has to look again if nothing else wakes it.
-    pub(crate) fn alarm(&self) -> Instant {
-        self.at(self.due().min(self.wake_at.load(Relaxed)))
-    }
-
     /// How far the request came. What a server says while it is still on its way,
     /// as `100 Continue`, does not make it whole.
     pub fn sent(&self) -> Sent {
@@ -449,11 +462,14 @@ impl Exchange {
         self.seat.now()
     }
 
-    /// Gives the phase so much time from now on, and tells now.
-    fn limit(&self, limit: Duration) -> u64 {
-        let now = nanos(self.now().saturating_duration_since(self.started));
-        self.due.store(now.saturating_add(nanos(limit)), Relaxed);
-        now
+    fn elapsed(&self) -> u64 {
+        nanos(self.now().saturating_duration_since(self.started))
+    }
+
+    /// Gives the phase so much time from now on.
+    fn limit(&self, limit: Duration) {
+        self.limit.store(nanos(limit), Relaxed);
+        self.due.store(UNASKED, Relaxed);
     }
 
     fn at(&self, nanos: u64) -> Instant {
@@ -461,7 +477,9 @@ impl Exchange {
     }
 }
 
-/// Lasts for 584 years.
+/// No time that comes: nanoseconds last for 584 years.
+const UNASKED: u64 = u64::MAX;
+
 fn nanos(time: Duration) -> u64 {
     time.as_nanos() as u64
 }

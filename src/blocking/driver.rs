@@ -95,8 +95,7 @@ fn exchange(
     *rest = None;
     let request = call.outgoing.take();
     let (head, mut body) = transport.send(request, exchange)?.into_parts();
-    exchange.enter(Phase::Body);
-    let mut inbox = call.inbox(head)?;
+    let mut inbox = call.inbox(head, exchange)?;
     if inbox.is_open() {
         let head = inbox.head();
         *rest = Some(Rest { inbox, body, exchange: exchange.clone() });

@@ -339,7 +339,9 @@ impl<'a> Call<'a> {
     }
 
     /// Where the body goes, now that the head is there.
-    pub(crate) fn inbox(&self, head: Parts) -> Result<Inbox, Failure> {
+    pub(crate) fn inbox(&mut self, head: Parts, exchange: &Exchange) -> Result<Inbox, Failure> {
+        exchange.enter(Phase::Body);
+        self.note(|record| record.head(exchange.now()));
         let (request, status) = (&*self.request, head.status);
         let most = request.max_body.unwrap_or(self.api.max_body());
         let wanted = if request.redirects != Some(0) && redirect::is_redirect(&head) {
@@ -367,10 +369,10 @@ impl<'a> Call<'a> {
             waited: std::mem::take(&mut self.waited),
             took: now.saturating_duration_since(self.since),
             reused: exchange.reused(),
-            withheld: exchange.withheld() && exchange.head().is_some(),
+            withheld: exchange.withheld() && exchange.phase() == Phase::Body,
         };
         let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
-        self.note(|record| record.received(&attempt, exchange.head(), bytes, now));
+        self.note(|record| record.received(&attempt, bytes, now));
         self.spans.met(&attempt);
         self.trace.push(attempt);
         match result {

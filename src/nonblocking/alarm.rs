@@ -96,7 +96,7 @@ impl Alarm {
     /// Waits until `poll` is done. Each `Err` of it says when to ask again at the latest.
     pub(super) fn wait<T>(
         &mut self,
-        mut poll: impl FnMut(Instant, &mut Context<'_>) -> Result<T, Option<Instant>>,
+        mut poll: impl FnMut(&Seat, &mut Context<'_>) -> Result<T, Option<Instant>>,
     ) -> impl Future<Output = T> {
         poll_fn(move |cx| self.poll(cx, &mut poll))
     }
@@ -105,15 +105,15 @@ impl Alarm {
     pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
-        mut poll: impl FnMut(Instant, &mut Context<'_>) -> Result<T, Option<Instant>>,
+        mut poll: impl FnMut(&Seat, &mut Context<'_>) -> Result<T, Option<Instant>>,
     ) -> Poll<T> {
         self.seat.busy();
         loop {
             let asked = if self.seat.is_virtual() {
                 let waker = self.seat.waker(cx.waker());
-                poll(self.now(), &mut Context::from_waker(&waker))
+                poll(&self.seat, &mut Context::from_waker(&waker))
             } else {
-                poll(self.now(), cx)
+                poll(&self.seat, cx)
             };
             match asked {
                 Ok(done) => return Poll::Ready(done),

@@ -4,11 +4,11 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use super::alarm::Alarm;
 use super::{Inner, Reader, Streamed};
 use crate::cancel::{Cancel, Subscription};
+use crate::clock::Seat;
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
 use crate::engine::inbox::{Inbox, Reply};
@@ -88,7 +88,7 @@ async fn drive(
                 call.received(&limits, result.unwrap_or_else(lost), alarm.now())
             }
             Step::Sleep(until) => {
-                let over = |now, _: &mut Context<'_>| match now >= until {
+                let over = |seat: &Seat, _: &mut Context<'_>| match seat.now() >= until {
                     true => Ok(()),
                     false => Err(Some(until)),
                 };
@@ -154,10 +154,12 @@ async fn timed(
 ) -> Result<Reply, Failure> {
     *rest = None;
     let mut done = pin!(exchange(client, call, limits, rest));
-    let look = |now: Instant, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
+    let look = |_: &Seat, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
         Poll::Ready(result) => Ok(result),
-        Poll::Pending if now >= limits.deadline() => Ok(Err(limits.timed_out())),
-        Poll::Pending => Err(Some(limits.alarm())),
+        Poll::Pending => match limits.look() {
+            Ok(again) => Err(Some(again)),
+            Err(late) => Ok(Err(late)),
+        },
     };
     alarm.wait(look).await
 }
@@ -171,8 +173,7 @@ async fn exchange(
 ) -> Result<Reply, Failure> {
     let response = client.transport.send(&mut call.outgoing, exchange).await?;
     let (head, mut body) = response.into_parts();
-    exchange.enter(Phase::Body);
-    let mut inbox = call.inbox(head)?;
+    let mut inbox = call.inbox(head, exchange)?;
     if inbox.is_open() {
         let head = inbox.head();
         *rest = Some(Box::new(Rest { inbox, body, exchange: exchange.clone() }));
@@ -200,7 +201,7 @@ async fn exchange(
 async fn acquire(alarm: &mut Alarm, admit: Admit) -> Result<Permit, Error> {
     match admit {
         Admit::Local(mut ticket) => {
-            let ask = |now, cx: &mut Context<'_>| ticket.poll(now, cx.waker());
+            let ask = |seat: &Seat, cx: &mut Context<'_>| ticket.poll(seat.now(), cx.waker());
             alarm.wait(ask).await
         }
         Admit::Other(gate, ask) => {

@@ -90,12 +90,14 @@ impl Streamed {
             self.reading = true;
         }
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let read = ready!(self.alarm.poll(cx, |now, cx| match body.poll_piece(cx) {
+        let read = ready!(self.alarm.poll(cx, |_, cx| match body.poll_piece(cx) {
             Poll::Ready(read) => {
                 Ok(read.map(|read| read.map_err(|error| Failure::from_io(error, Phase::Body))))
             }
-            Poll::Pending if now >= limits.deadline() => Ok(Some(Err(limits.timed_out()))),
-            Poll::Pending => Err(Some(limits.alarm())),
+            Poll::Pending => match limits.look() {
+                Ok(again) => Err(Some(again)),
+                Err(late) => Ok(Some(Err(late))),
+            },
         }));
         self.reading = false;
         Poll::Ready(read)

@@ -213,13 +213,13 @@ async fn limited<T>(
             if let Poll::Ready(result) = sending.as_mut().poll(cx) {
                 return Poll::Ready(result);
             }
-            let due = end.map_or(exchange.deadline(), |end| end.min(exchange.deadline()));
-            if Instant::now() >= due {
+            let Some(until) =
+                exchange.look().ok().filter(|_| end.is_none_or(|end| Instant::now() < end))
+            else {
                 let kind = ErrorKind::Timeout(exchange.phase());
                 return Poll::Ready(Err(Failure::new(kind, "").sent(exchange.sent())));
-            }
-            // The transport may want to be asked again before its time is up.
-            if !alarm.passed(due.min(exchange.alarm()), cx) {
+            };
+            if !alarm.passed(end.map_or(until, |end| end.min(until)), cx) {
                 return Poll::Pending;
             }
         }
