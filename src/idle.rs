@@ -56,13 +56,13 @@ impl<C> Idle<C> {
     }
 
     /// The one used last of those that fit. Whether it is still good is for the taker to see.
-    pub(crate) fn take(&self, fits: impl Fn(&C) -> bool) -> Option<Box<C>> {
+    pub(crate) fn take(&self, now: Instant, fits: impl Fn(&C) -> bool) -> Option<Box<C>> {
         let mut resting = lock(&self.resting);
         let at = resting.iter().rposition(|rest| fits(&rest.connection))?;
         let found = resting.remove(at);
         drop(resting);
         // Those below are older still.
-        (found.since.elapsed() < LONGEST).then_some(found.connection)
+        (now.saturating_duration_since(found.since) < LONGEST).then_some(found.connection)
     }
 
     pub(crate) fn put(&self, connection: Box<C>) {
@@ -89,18 +89,19 @@ mod tests {
         let idle = Idle::new(3);
         (0..5).for_each(|n| idle.put(Box::new(n)));
         let even = |n: &i32| n % 2 == 0;
-        assert_eq!(idle.take(even).as_deref(), Some(&4));
-        assert_eq!(idle.take(even).as_deref(), Some(&2));
-        assert_eq!(idle.take(even), None, "there is no room for the first two");
-        assert_eq!(idle.take(|_| true).as_deref(), Some(&3));
+        let now = Instant::now();
+        assert_eq!(idle.take(now, even).as_deref(), Some(&4));
+        assert_eq!(idle.take(now, even).as_deref(), Some(&2));
+        assert_eq!(idle.take(now, even), None, "there is no room for the first two");
+        assert_eq!(idle.take(now, |_| true).as_deref(), Some(&3));
     }
 
     #[test]
     fn one_that_waited_too_long_is_let_go() {
         let idle = Idle::new(3);
-        let long_ago = Instant::now().checked_sub(LONGEST).expect("the machine is up that long");
-        lock(&idle.resting).push(Resting { connection: Box::new(1), since: long_ago });
-        assert_eq!(idle.take(|_| true), None);
+        let since = Instant::now();
+        lock(&idle.resting).push(Resting { connection: Box::new(1), since });
+        assert_eq!(idle.take(since + LONGEST, |_| true), None);
         assert!(lock(&idle.resting).is_empty());
     }
 }

@@ -458,6 +458,11 @@ impl Exchange {
         }
     }
 
+    /// When it began, by its clock: a moment ago for who finds it a connection.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.seat.now()
     }

@@ -62,7 +62,7 @@ impl Connector for Connect {
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Lent>, Error> {
         let exchange = exchange()?;
         let uri = current::unsaid(|unsaid| &mut unsaid.uri);
-        let mut kept = iter::from_fn(|| self.idle.take(|it| it.leads_to(&uri)));
+        let mut kept = iter::from_fn(|| self.idle.take(exchange.started(), |it| it.leads_to(&uri)));
         let kept = kept.find(|connection| connection.is_quiet());
         exchange.set_reused(kept.is_some());
         let connection = match kept {

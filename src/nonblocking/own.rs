@@ -65,7 +65,8 @@ impl Own {
     /// One that was used before, or a new one.
     async fn connection(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
         let here = (self.means.reactor.here)();
-        let idle = self.idle.take(|it| it.origin.is_of(uri) && it.link.place == here);
+        let idle =
+            self.idle.take(exchange.started(), |it| it.origin.is_of(uri) && it.link.place == here);
         exchange.set_reused(idle.is_some());
         match idle {
             Some(connection) => Ok(connection),
