@@ -220,14 +220,10 @@ impl Api {
         self.0.shared.jar.as_ref()
     }
 
-    pub(crate) fn canary(&self) -> Option<Arc<str>> {
-        self.0.credentials.canary()
-    }
-
     /// The query parameter that the credential is in.
     pub(crate) fn secret_param(&self) -> Option<Arc<str>> {
-        match self.0.credentials.current().0.kind {
-            Kind::Query(name, _) => Some(name),
+        match &self.0.credentials.current().auth.kind {
+            Kind::Query(name, _) => Some(name.clone()),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::engine::credentials::Live;
 use crate::error::{Error, ErrorKind};
 use crate::request::Fields;
 use crate::trace::{Attempt, Trace};
@@ -29,8 +30,8 @@ pub(crate) struct Inner {
     pub(crate) body: Bytes,
     pub(crate) attempts: Trace,
     pub(crate) history: Vec<Url>,
-    /// The credential that went out, to keep it out of messages that quote the body.
-    pub(crate) canary: Option<Arc<str>>,
+    /// What went out, to keep it out of messages that quote the body.
+    pub(crate) credential: Option<Arc<Live>>,
 }
 
 impl Response {
@@ -57,7 +58,7 @@ impl Response {
             body: body.into(),
             attempts: Trace::default(),
             history: Vec::new(),
-            canary: None,
+            credential: None,
         })
     }
 
@@ -187,8 +188,8 @@ impl Response {
 
     /// A text that may quote the body, without the credential that the body may quote.
     pub(crate) fn without_secret(&self, text: String) -> String {
-        match &self.0.canary {
-            Some(canary) => text.replace(&**canary, "***"),
+        match self.0.credential.as_ref().and_then(|live| live.auth.canary()) {
+            Some(canary) => text.replace(canary, "***"),
             None => text,
         }
     }

@@ -225,3 +225,17 @@ fn what_is_no_cassette_is_said_to_be_none() {
     }
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn a_credential_replaced_meanwhile_shows_in_no_message() {
+    let api = Api::builder("http://api.test/").auth(Auth::token("canary")).build().unwrap();
+    let replacing = api.clone();
+    let client = blocking::Client::with_transport(api, move |_, _: &_| {
+        replacing.set_auth(Auth::token("another"));
+        let body: blocking::Reader = Box::new(&b"\"canary\""[..]);
+        Ok(duocall::http::Response::new(body))
+    });
+    let response = client.send(Request::get("echo")).expect("a good response");
+    let message = response.json::<u8>().expect_err("no number").to_string();
+    assert!(message.contains("***") && !message.contains("canary"), "{message}");
+}

@@ -1,5 +1,6 @@
 //! The live credential of an `Api`, and its refresh: one at a time, for everybody.
 
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Instant;
@@ -8,16 +9,23 @@ use crate::auth::{Auth, Hook, Kind};
 use crate::error::{BoxError, Error, ErrorKind, Mistake};
 use crate::sync::lock;
 
-pub(crate) struct Credentials(Mutex<State>);
+pub(crate) struct Credentials {
+    /// That of the credential that goes out now, to be seen without the lock.
+    generation: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// A credential as it goes out.
+pub(crate) struct Live {
+    pub(crate) auth: Auth,
+    /// Grows with each new credential.
+    pub(crate) generation: u64,
+}
 
 struct State {
     /// As set. What goes out lies in `current`: the same, or what the hook has made.
     auth: Auth,
-    current: Auth,
-    /// What of `current` must not show in anything a server echoes.
-    canary: Option<Arc<str>>,
-    /// Grows with each new credential.
-    generation: u64,
+    current: Arc<Live>,
     stale_at: Option<Instant>,
     running: bool,
     waiters: Vec<Waker>,
@@ -27,39 +35,44 @@ struct State {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        lock(&self.0).auth.fmt(f)
+        lock(&self.state).auth.fmt(f)
     }
 }
 
 /// What a call needs to know before it is sent.
 pub(crate) enum Standing {
-    Good,
+    Good(Arc<Live>),
     /// The credential has to be made first.
     Stale(u64),
 }
 
 impl Credentials {
     pub(crate) fn new(auth: Auth) -> Credentials {
-        Credentials(Mutex::new(State {
-            canary: auth.canary().map(Arc::from),
-            current: auth.clone(),
+        let generation = 1;
+        let state = Mutex::new(State {
+            current: Arc::new(Live { auth: auth.clone(), generation }),
             auth,
-            generation: 1,
             stale_at: None,
             running: false,
             waiters: Vec::new(),
             failures: 0,
             failure: None,
-        }))
+        });
+        Credentials { generation: generation.into(), state }
+    }
+
+    /// What goes out from now on.
+    fn replace(&self, state: &mut State, auth: Auth) {
+        let generation = state.current.generation + 1;
+        state.current = Arc::new(Live { auth, generation });
+        self.generation.store(generation, Release);
     }
 
     pub(crate) fn set(&self, auth: Auth) {
-        let mut state = lock(&self.0);
-        state.canary = auth.canary().map(Arc::from);
-        state.current = auth.clone();
+        let mut state = lock(&self.state);
+        self.replace(&mut state, auth.clone());
         state.auth = auth;
         state.stale_at = None;
-        state.generation += 1;
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
@@ -67,35 +80,37 @@ impl Credentials {
 
     /// `renewed`: whether the call has just waited for a newer one.
     pub(crate) fn standing(&self, renewed: bool, now: Instant) -> Result<Standing, Mistake> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         state.auth.check()?;
-        let unmade = matches!(state.current.kind, Kind::Refreshing(_));
+        let current = &state.current;
+        let unmade = matches!(current.auth.kind, Kind::Refreshing(_));
         let stale = !renewed && state.stale_at.is_some_and(|at| now >= at);
         if unmade || stale {
-            return Ok(Standing::Stale(state.generation));
+            return Ok(Standing::Stale(current.generation));
         }
-        Ok(Standing::Good)
+        Ok(Standing::Good(current.clone()))
     }
 
-    /// What goes out now, and its generation.
-    pub(crate) fn current(&self) -> (Auth, u64) {
-        let state = lock(&self.0);
-        (state.current.clone(), state.generation)
+    /// What goes out now.
+    pub(crate) fn current(&self) -> Arc<Live> {
+        lock(&self.state).current.clone()
     }
 
-    pub(crate) fn canary(&self) -> Option<Arc<str>> {
-        lock(&self.0).canary.clone()
+    /// The same for one who knows what went out a while ago, mostly without the lock.
+    pub(crate) fn newer(&self, known: Option<Arc<Live>>) -> Arc<Live> {
+        let current = self.generation.load(Acquire);
+        known.filter(|live| live.generation == current).unwrap_or_else(|| self.current())
     }
 
     /// Whether a 401 to this generation can be cured: by the hook, or because a newer one is there.
     pub(crate) fn curable(&self, generation: u64) -> bool {
-        let state = lock(&self.0);
-        state.generation > generation || matches!(state.auth.kind, Kind::Refreshing(_))
+        let state = lock(&self.state);
+        state.current.generation > generation || matches!(state.auth.kind, Kind::Refreshing(_))
     }
 
     /// A refresh of whatever is older than or as old as `generation`.
     pub(crate) fn refresh(self: &Arc<Self>, generation: u64) -> Refresh {
-        let failures = lock(&self.0).failures;
+        let failures = lock(&self.state).failures;
         let credentials = self.clone();
         Refresh { credentials, generation, failures }
     }
@@ -118,8 +133,8 @@ pub(crate) enum Turn {
 impl Refresh {
     /// `Err` means that another call runs the hook; `waker` is woken when it is done.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Result<Result<Turn, Error>, Option<Instant>> {
-        let mut state = lock(&self.credentials.0);
-        if state.generation > self.generation {
+        let mut state = lock(&self.credentials.state);
+        if state.current.generation > self.generation {
             return Ok(Ok(Turn::Fresh));
         }
         if state.failures > self.failures {
@@ -135,7 +150,7 @@ impl Refresh {
         let hook = hook.clone();
         state.running = true;
         let credentials = self.credentials.clone();
-        let generation = state.generation;
+        let generation = state.current.generation;
         Ok(Ok(Turn::Lead(Lead { credentials, hook, generation })))
     }
 }
@@ -163,15 +178,13 @@ impl Lead {
             Kind::Invalid(mistake) => Err(Error::from(mistake).into()),
             _ => Ok(auth),
         });
-        let mut state = lock(&self.credentials.0);
+        let mut state = lock(&self.credentials.state);
         match made {
             // Somebody has set another credential meanwhile; that one counts.
-            _ if state.generation > self.generation => Ok(()),
+            _ if state.current.generation > self.generation => Ok(()),
             Ok(auth) => {
                 state.stale_at = auth.expires_in.and_then(|life| now().checked_add(life / 10 * 9));
-                state.canary = auth.canary().map(Arc::from);
-                state.current = auth;
-                state.generation += 1;
+                self.credentials.replace(&mut state, auth);
                 Ok(())
             }
             Err(error) => {
@@ -185,7 +198,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        let mut state = lock(&self.credentials.0);
+        let mut state = lock(&self.credentials.state);
         state.running = false;
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
@@ -246,7 +259,7 @@ mod tests {
         leading.run(|| now).unwrap();
         assert!(waits.iter_mut().all(|w| matches!(w.poll(Waker::noop()), Ok(Ok(Turn::Fresh)))));
         assert_eq!(count.load(SeqCst), 1);
-        assert!(matches!(credentials.standing(false, now), Ok(Standing::Good)));
+        assert!(matches!(credentials.standing(false, now), Ok(Standing::Good(_))));
         let later = now + Duration::from_secs(90);
         assert!(matches!(credentials.standing(false, later), Ok(Standing::Stale(_))));
     }

@@ -1,29 +1,15 @@
 //! Whether a response is what the caller hoped for, and what it means if not.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::EVIDENCE;
-use super::inbox::Reply;
 use crate::api::Api;
 use crate::error::{Error, ErrorKind};
 use crate::request::Request;
-use crate::response::{Inner, Response};
-use crate::trace::Trace;
-use crate::url::Url;
+use crate::response::Response;
 
-pub(super) fn judge(
-    api: &Api,
-    request: &Request,
-    method: Method,
-    url: Url,
-    reply: Reply,
-    attempts: Trace,
-    history: Vec<Url>,
-) -> Result<Response, Error> {
-    let Reply { status, headers, body } = reply;
-    let canary = api.canary();
-    let inner = Inner { method, status, url, headers, body, attempts, history, canary };
-    let response = Response::new(inner);
+pub(super) fn judge(api: &Api, request: &Request, response: Response) -> Result<Response, Error> {
+    let status = response.status();
     let accepted = request.accepted.contains(&status.as_u16());
     if !status.is_success() && !accepted {
         let meaning = api.meaning_of(status.as_u16()).or_else(|| meaning(status));

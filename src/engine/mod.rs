@@ -42,7 +42,7 @@ use crate::cancel::Cancel;
 use crate::clock::Seat;
 use crate::error::{Error, ErrorKind, Mistake, Phase, Sent};
 use crate::request::Request;
-use crate::response::Response;
+use crate::response::{Inner, Response};
 use crate::sync::lock;
 use crate::timeline::{Record, Timeline};
 use crate::trace::{Attempt, Cause, Trace};
@@ -50,7 +50,7 @@ use crate::trace_log::Spans;
 use crate::transport::{Exchange, Failure};
 use crate::url::Url;
 
-use credentials::{Refresh, Standing};
+use credentials::{Live, Refresh, Standing};
 use gate::{Admit, Permit};
 use inbox::{Inbox, Reply, Wanted};
 pub(crate) use opened::{Opened, io_error};
@@ -137,7 +137,8 @@ pub(crate) struct Call<'a> {
     waited: Duration,
     waiting: Option<Waiting>,
     permit: Option<Permit>,
-    generation: u64,
+    /// What the last request went out with, or the next will.
+    live: Option<Arc<Live>>,
     replayed: bool,
     resent: bool,
     /// The server knows no announcements (RFC 9110 section 15.5.18).
@@ -179,7 +180,7 @@ impl<'a> Call<'a> {
             waited: Duration::ZERO,
             waiting: None,
             permit: None,
-            generation: 0,
+            live: None,
             replayed: false,
             resent: false,
             plain: false,
@@ -250,7 +251,7 @@ impl<'a> Call<'a> {
         self.since = now;
         if self.hop().trusted {
             match self.api.credentials().standing(renewed, now) {
-                Ok(Standing::Good) => {}
+                Ok(Standing::Good(live)) => self.live = Some(live),
                 Ok(Standing::Stale(generation)) => {
                     return Step::Refresh(self.api.credentials().refresh(generation));
                 }
@@ -319,12 +320,12 @@ impl<'a> Call<'a> {
         let mut auth = None;
         if hop.trusted {
             // Asked again: it may have been rotated while the call waited.
-            let (current, generation) = self.api.credentials().current();
-            if let Err(mistake) = current.check() {
+            let live = self.api.credentials().newer(self.live.take());
+            let live = self.live.insert(live);
+            if let Err(mistake) = live.auth.check() {
                 return self.fail(mistake.into(), now);
             }
-            self.generation = generation;
-            auth = Some(current);
+            auth = Some(&live.auth);
         }
         let place = &mut self.outgoing;
         let built = outgoing::build(place, self.api, self.request, hop, auth, !self.plain);
@@ -427,15 +428,12 @@ impl<'a> Call<'a> {
             return self.send(now);
         }
         let denied = reply.status == StatusCode::UNAUTHORIZED && self.hop().trusted;
-        if denied
-            && !self.replayed
-            && !self.spent()
-            && self.api.credentials().curable(self.generation)
-        {
+        let generation = self.live.as_ref().map_or(0, |live| live.generation);
+        if denied && !self.replayed && !self.spent() && self.api.credentials().curable(generation) {
             self.permit = None;
             self.replayed = true;
             self.cause = Cause::Refresh;
-            return Step::Refresh(self.api.credentials().refresh(self.generation));
+            return Step::Refresh(self.api.credentials().refresh(generation));
         }
         if let Some(permit) = &self.permit {
             if matches!(reply.status.as_u16(), 429 | 503) {
@@ -447,8 +445,12 @@ impl<'a> Call<'a> {
             }
         }
         let (url, method) = (self.hop().url.clone(), self.hop().method.clone());
-        let (trace, history) = (std::mem::take(&mut self.trace), self.history.clone());
-        match judge::judge(self.api, self.request, method, url, reply, trace, history) {
+        let Reply { status, headers, body } = reply;
+        let (attempts, history) = (std::mem::take(&mut self.trace), self.history.clone());
+        let live = self.live.take().unwrap_or_else(|| self.api.credentials().current());
+        let credential = Some(live);
+        let inner = Inner { method, status, url, headers, body, attempts, history, credential };
+        match judge::judge(self.api, self.request, Response::new(inner)) {
             Ok(response) => self.end_with(Ok(response), now),
             Err(error) => {
                 let response = error.response();

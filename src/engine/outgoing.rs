@@ -41,7 +41,7 @@ pub(super) fn build(
     api: &Api,
     request: &Request,
     hop: &Hop,
-    auth: Option<Auth>,
+    auth: Option<&Auth>,
     may_announce: bool,
 ) -> Result<(), Mistake> {
     let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
@@ -57,14 +57,14 @@ pub(super) fn build(
     if !hop.carries {
         redirect::strip_content(out.headers_mut());
     }
-    match auth.map(|auth| auth.kind) {
-        Some(Kind::Header(name, value)) => drop(out.headers_mut().insert(name, value)),
+    match auth.map(|auth| &auth.kind) {
+        Some(Kind::Header(name, value)) => drop(out.headers_mut().insert(name, value.clone())),
         Some(Kind::Query(name, secret)) => {
             let mut url = hop.url.clone();
             // A redirect or a link may bring the parameter back, and would bring two the next time.
-            url.remove_query(&name);
+            url.remove_query(name);
             let mut pair = String::new();
-            url::push_query(&mut pair, &name, secret.expose());
+            url::push_query(&mut pair, name, secret.expose());
             url.append_query(&pair).map_err(|e| Mistake::new("URL", e.as_str()))?;
             *out.uri_mut() = url.to_uri();
         }

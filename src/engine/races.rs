@@ -187,7 +187,7 @@ fn a_credential_set_meanwhile_ends_the_wait() {
         let mut actors: Vec<Actor> =
             [false, true].map(|leaves| refresh(&credentials, leaves)).into();
         actors.push(Box::new(move || setting.set(Auth::bearer("set"))));
-        (actors, move || assert_eq!(end.canary().as_deref(), Some("set")))
+        (actors, move || assert_eq!(end.current().auth.canary(), Some("set")))
     });
     println!("a credential set meanwhile: {orders} orders");
     assert!(orders > 100);

@@ -52,8 +52,8 @@ impl<T> fmt::Debug for Recorder<T> {
 
 impl Tape {
     fn keep(&self, request: Value, head: &Response<()>, body: &[u8]) -> Result<(), Failure> {
-        let secret = self.api.canary();
-        let clean = |text: &str| redacted(text, secret.as_deref());
+        let live = self.api.credentials().current();
+        let clean = |text: &str| redacted(text, live.auth.canary());
         let response = json!({
             "status": head.status().as_u16(),
             "headers": fields(head.headers(), clean),
@@ -184,7 +184,7 @@ fn body(value: &Value) -> Option<Bytes> {
 
 impl Answer for Replay {
     fn answer(&self, request: &Request<Body>) -> Result<Reply, Failure> {
-        let wanted = key(request, self.0.api.canary().as_deref());
+        let wanted = key(request, self.0.api.credentials().current().auth.canary());
         let mut exchanges = lock(&self.0.exchanges);
         let fits = |exchange: &&mut Option<(Value, Reply)>| {
             exchange.as_ref().is_some_and(|(key, _)| *key == wanted)
@@ -213,7 +213,7 @@ mod blocking {
             request: Request<Body>,
             exchange: &std::sync::Arc<Exchange>,
         ) -> Result<Response<Reader>, Failure> {
-            let key = key(&request, self.tape.api.canary().as_deref());
+            let key = key(&request, self.tape.api.credentials().current().auth.canary());
             let (parts, mut reader) = self.inner.send(request, exchange)?.into_parts();
             let mut body = Vec::new();
             reader.read_to_end(&mut body).map_err(|e| Failure::from_io(e, Phase::Body))?;
@@ -240,7 +240,7 @@ mod nonblocking {
             request: Request<Body>,
             exchange: Arc<Exchange>,
         ) -> Result<Response<Reader>, Failure> {
-            let key = key(&request, self.tape.api.canary().as_deref());
+            let key = key(&request, self.tape.api.credentials().current().auth.canary());
             let (parts, mut reader) = self.inner.send(request, exchange).await?.into_parts();
             let mut body = Vec::new();
             while let Some(piece) = poll_fn(|cx| reader.poll_piece(cx)).await {
