@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -64,7 +63,6 @@ struct Inner {
 /// What changes while calls are made.
 pub(crate) struct Shared {
     pub(crate) budget: Mutex<Budget>,
-    calls: AtomicU64,
     seed: u64,
     jar: Option<Jar>,
 }
@@ -238,8 +236,7 @@ impl Api {
     }
 
     /// A call's own source of jitter: repeatable, and different from call to call.
-    pub(crate) fn random(&self, own: Option<&Retry>) -> fastrand::Rng {
-        let call = self.0.shared.calls.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn random(&self, call: u64, own: Option<&Retry>) -> fastrand::Rng {
         let seed = own.and_then(|retry| retry.seed).unwrap_or(self.0.shared.seed);
         fastrand::Rng::with_seed(seed.wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
@@ -489,7 +486,6 @@ impl ApiBuilder {
         };
         let shared = Shared {
             budget: Mutex::default(),
-            calls: AtomicU64::new(0),
             seed: self.settings.retry.seed.unwrap_or_else(|| fastrand::u64(..)),
             jar: self.jar,
         };

@@ -11,15 +11,20 @@ const FLOOR: f64 = 10.0;
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     begun: Option<Instant>,
+    /// All there ever were.
+    total: u64,
     slot: u64,
     calls: [u32; SLOTS],
     repeats: [u32; SLOTS],
 }
 
 impl Budget {
-    pub(crate) fn count_call(&mut self, now: Instant) {
+    /// Tells how many calls there were before.
+    pub(crate) fn count_call(&mut self, now: Instant) -> u64 {
         let at = self.turn(now);
         self.calls[at] = self.calls[at].saturating_add(1);
+        self.total += 1;
+        self.total - 1
     }
 
     /// Takes one repeat, if the share allows it.

@@ -159,7 +159,6 @@ impl<'a> Call<'a> {
         seat: Seat,
         now: Instant,
     ) -> Call<'a> {
-        let random = api.random(request.retry.as_deref());
         let queued = bounds.queued.unwrap_or(now);
         let record = bounds
             .timeline
@@ -171,7 +170,7 @@ impl<'a> Call<'a> {
             bounds,
             hop: None,
             outgoing: Outgoing::default(),
-            random,
+            random: fastrand::Rng::with_seed(0),
             started: now,
             began: now,
             since: now,
@@ -207,7 +206,8 @@ impl<'a> Call<'a> {
             }
             Err(mistake) => return self.fail(mistake.into(), now),
         }
-        lock(&self.api.shared().budget).count_call(now);
+        let call = lock(&self.api.shared().budget).count_call(now);
+        self.random = self.api.random(call, self.request.retry.as_deref());
         self.admission(now)
     }
 
