@@ -113,7 +113,7 @@ impl Ask {
 pub struct Permit(Held);
 
 enum Held {
-    Local { gate: Arc<LocalGate>, wave: u64 },
+    Local { gate: Arc<LocalGate>, wave: u64, served: bool },
     Other { _guard: Box<dyn Send>, gate: Option<Arc<dyn Gate>> },
 }
 
@@ -124,19 +124,23 @@ impl Permit {
         Permit(Held::Other { _guard, gate })
     }
 
+    fn local(gate: &Arc<LocalGate>, wave: u64) -> Permit {
+        Permit(Held::Local { gate: gate.clone(), wave, served: false })
+    }
+
     /// The server answered with a rejection and said how long to stay away.
     pub(crate) fn rejected(&self, now: Instant, wait: Duration) {
         match &self.0 {
-            Held::Local { gate, wave } => gate.close(*wave, now, wait),
+            Held::Local { gate, wave, .. } => gate.close(*wave, now, wait),
             Held::Other { gate: Some(gate), .. } => gate.close(wait),
             Held::Other { .. } => {}
         }
     }
 
-    /// The server served the request.
-    pub(crate) fn served(&self, now: Instant) {
-        match &self.0 {
-            Held::Local { gate, .. } => gate.served(now),
+    /// The server served the request. Our own gate counts that when it gets the place back.
+    pub(crate) fn served(&mut self) {
+        match &mut self.0 {
+            Held::Local { served, .. } => *served = true,
             Held::Other { gate: Some(gate), .. } => gate.served(),
             Held::Other { .. } => {}
         }
@@ -145,8 +149,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Held::Local { gate, .. } = &self.0 {
-            gate.release();
+        if let Held::Local { gate, served, .. } = &self.0 {
+            gate.release(*served);
         }
     }
 }
@@ -186,6 +190,17 @@ impl Gates {
         }
     }
 
+    /// A place that is free, with nobody in line for it.
+    pub(crate) fn at_once(&self, cost: u32, now: Instant) -> Option<Permit> {
+        let Gates::Local(gate) = self else { return None };
+        let mut state = lock(&gate.state);
+        if !state.queue.is_empty() {
+            return None;
+        }
+        let wave = gate.admit(&mut state, cost, now).ok()?;
+        Some(Permit::local(gate, wave))
+    }
+
     pub(crate) fn ask(&self, cost: u32, until: Instant, cancel: Option<Cancel>) -> Admit {
         let ask = Ask { cost, until, cancel };
         match self {
@@ -199,16 +214,6 @@ impl Gates {
 pub(crate) enum Admit {
     Local(Ticket),
     Other(Arc<dyn Gate>, Ask),
-}
-
-impl Admit {
-    /// What comes of it, if that is known without a wait. Who waits must ask again with a waker.
-    pub(crate) fn at_once(&mut self, now: Instant) -> Option<Result<Permit, Error>> {
-        match self {
-            Admit::Local(ticket) => ticket.poll(now, Waker::noop()).ok(),
-            Admit::Other(..) => None,
-        }
-    }
 }
 
 /// Ties a foreign permit to its gate, for what the server will say.
@@ -248,8 +253,7 @@ impl Ticket {
                     let next = self.number.take().map(|number| state.leave(number));
                     drop(state);
                     next.flatten().inspect(Waker::wake_by_ref);
-                    let gate = self.gate.clone();
-                    return Ok(Ok(Permit(Held::Local { gate, wave })));
+                    return Ok(Ok(Permit::local(&self.gate, wave)));
                 }
                 Err(wait) => wait,
             }
@@ -377,17 +381,11 @@ impl LocalGate {
         state.changed = state.closed_until;
     }
 
-    fn served(&self, now: Instant) {
-        let mut state = lock(&self.state);
-        if state.limit < self.most {
-            state.served += 1;
-            self.recover(&mut state, now);
-        }
-    }
-
-    fn release(&self) {
+    /// Whoever is next lets the limit grow, if enough were served.
+    fn release(&self, served: bool) {
         let mut state = lock(&self.state);
         state.in_flight -= 1;
+        state.served += usize::from(served && state.limit < self.most);
         let next = state.front();
         drop(state);
         next.inspect(Waker::wake_by_ref);
@@ -496,15 +494,13 @@ mod tests {
     fn a_rejection_closes_for_all_and_reopens_to_what_the_server_took() {
         let now = Instant::now();
         let gate = gate(32, None);
-        let wave: Vec<Permit> =
+        let mut wave: Vec<Permit> =
             (0..32).map(|_| admitted(&mut ticket(&gate, 1, far(now)), now).unwrap()).collect();
-        let (taken, refused) = wave.split_at(5);
+        let (taken, refused) = wave.split_at_mut(5);
         for permit in refused {
             permit.rejected(now, Duration::from_secs(1));
         }
-        for permit in taken {
-            permit.served(now);
-        }
+        taken.iter_mut().for_each(Permit::served);
         drop(wave);
         let mut early = ticket(&gate, 1, far(now));
         assert_eq!(early.poll(now, Waker::noop()).err(), Some(Some(now + Duration::from_secs(1))));
@@ -526,8 +522,7 @@ mod tests {
         drop(one);
         let mut now = start + Duration::from_secs(1);
         for _ in 0..40 {
-            let permit = admitted(&mut ticket(&gate, 1, far(now)), now).unwrap();
-            permit.served(now);
+            admitted(&mut ticket(&gate, 1, far(now)), now).unwrap().served();
             now += Duration::from_secs(1);
         }
         let mut held = Vec::new();

@@ -265,14 +265,13 @@ impl<'a> Call<'a> {
         if self.bounds.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
             return self.cancelled(now);
         }
-        let until = self.bounds.until.map_or(limit, |at| at.min(limit));
-        let cancel = self.bounds.cancel.clone();
-        let mut admit = self.api.gates().ask(self.request.cost, until, cancel);
-        if let Some(result) = admit.at_once(now) {
-            return self.placed(result, now);
+        if let Some(permit) = self.api.gates().at_once(self.request.cost, now) {
+            return self.placed(Ok(permit), now);
         }
         self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
-        Step::Acquire(admit)
+        let until = self.bounds.until.map_or(limit, |at| at.min(limit));
+        let cancel = self.bounds.cancel.clone();
+        Step::Acquire(self.api.gates().ask(self.request.cost, until, cancel))
     }
 
     pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
@@ -435,13 +434,13 @@ impl<'a> Call<'a> {
             self.cause = Cause::Refresh;
             return Step::Refresh(self.api.credentials().refresh(generation));
         }
-        if let Some(permit) = &self.permit {
+        if let Some(permit) = &mut self.permit {
             if matches!(reply.status.as_u16(), 429 | 503) {
                 // What nobody can wait for closes nothing: the calls fail by themselves.
-                let wait = self.asked_wait(&reply.headers).filter(|wait| *wait < DAY);
+                let wait = asked_wait(self.api, &reply.headers).filter(|wait| *wait < DAY);
                 wait.inspect(|wait| permit.rejected(now, *wait));
             } else {
-                permit.served(now);
+                permit.served();
             }
         }
         let (url, method) = (self.hop().url.clone(), self.hop().method.clone());
@@ -455,15 +454,10 @@ impl<'a> Call<'a> {
             Err(error) => {
                 let response = error.response();
                 self.trace = response.map(Response::trace).unwrap_or_default();
-                let asked = response.and_then(|r| self.asked_wait(r.headers()));
+                let asked = response.and_then(|r| asked_wait(self.api, r.headers()));
                 self.retry(error.retry_later(asked), now)
             }
         }
-    }
-
-    /// How long the server asks to wait.
-    fn asked_wait(&self, headers: &HeaderMap) -> Option<Duration> {
-        wait::asked(headers, || self.api.clock().wall())
     }
 
     /// Tries again, if that is safe, worth it, allowed and in time.
@@ -580,4 +574,9 @@ impl<'a> Call<'a> {
     fn hop(&self) -> &Hop {
         self.hop.as_ref().expect("set when the call began")
     }
+}
+
+/// How long the server asks to wait.
+fn asked_wait(api: &Api, headers: &HeaderMap) -> Option<Duration> {
+    wait::asked(headers, || api.clock().wall())
 }

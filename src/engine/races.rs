@@ -77,7 +77,7 @@ fn a_rejection_leaves_nobody_behind() {
         let gate = Gates::Local(Arc::new(LocalGate::new(2, None)));
         let inside = Arc::default();
         let rejected = |permit: Permit| permit.rejected(Instant::now(), Duration::ZERO);
-        let served = |permit: Permit| permit.served(Instant::now());
+        let served = |mut permit: Permit| permit.served();
         let actors = [rejected, served, served].map(|said| caller(&gate, &inside, 2, said));
         (actors.into(), empty(&gate))
     });

@@ -68,7 +68,7 @@ impl World {
             }
             Event::Leave(n) if n < self.waiting.len() => drop(self.waiting.remove(n)),
             Event::Release(n) if n < held => drop(self.held.remove(n)),
-            Event::Serve(n) if n < held => self.held.remove(n).served(self.now),
+            Event::Serve(n) if n < held => self.held.remove(n).served(),
             Event::Reject(n, wait) if n < held => {
                 self.held.remove(n).rejected(self.now, Duration::from_millis(wait));
             }
