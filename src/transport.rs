@@ -373,12 +373,12 @@ impl Exchange {
 
     /// Counts bytes of the request handed to the system.
     pub fn wrote(&self, bytes: usize) {
-        self.written.fetch_add(bytes as u64, Relaxed);
+        add(&self.written, bytes);
     }
 
     /// Counts bytes of the response.
     pub fn received(&self, bytes: usize) {
-        self.read.fetch_add(bytes as u64, Relaxed);
+        add(&self.read, bytes);
     }
 
     #[cfg(feature = "async")]
@@ -479,6 +479,14 @@ impl Exchange {
 
     fn at(&self, nanos: u64) -> Instant {
         self.started + Duration::from_nanos(nanos)
+    }
+}
+
+/// Adds to what one task counts. Where several do, some bytes may be lost, but never the fact that
+/// there were any, which is all that is asked of several.
+fn add(count: &AtomicU64, bytes: usize) {
+    if bytes > 0 {
+        count.store(count.load(Relaxed) + bytes as u64, Relaxed);
     }
 }
 
