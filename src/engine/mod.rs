@@ -59,6 +59,8 @@ pub(crate) use outgoing::Outgoing;
 /// Bytes kept of the body of a response that was judged a failure.
 pub(crate) const EVIDENCE: usize = 8 << 10;
 
+const BEGUN: &str = "set when the call began";
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a driver has to do next.
@@ -315,7 +317,7 @@ impl<'a> Call<'a> {
         if now >= end {
             return self.out_of_time(now);
         }
-        let hop = self.hop.as_ref().expect("set when the call began");
+        let hop = self.hop.as_ref().expect(BEGUN);
         let mut auth = None;
         if hop.trusted {
             // Asked again: it may have been rotated while the call waited.
@@ -443,8 +445,9 @@ impl<'a> Call<'a> {
                 permit.served();
             }
         }
-        let (url, method) = (self.hop().url.clone(), self.hop().method.clone());
         let Reply { status, headers, body } = reply;
+        let hop = self.hop.take().expect(BEGUN);
+        let (method, url) = (hop.method, hop.url);
         let (attempts, history) = (std::mem::take(&mut self.trace), self.history.clone());
         let live = self.live.take().unwrap_or_else(|| self.api.credentials().current());
         let credential = Some(live);
@@ -452,9 +455,13 @@ impl<'a> Call<'a> {
         match judge::judge(self.api, self.request, Response::new(inner)) {
             Ok(response) => self.end_with(Ok(response), now),
             Err(error) => {
-                let response = error.response();
-                self.trace = response.map(Response::trace).unwrap_or_default();
-                let asked = response.and_then(|r| asked_wait(self.api, r.headers()));
+                // What went into the response serves the next attempt.
+                let asked = error.response().and_then(|response| {
+                    let (method, url) = (response.method().clone(), response.place().clone());
+                    self.hop = Some(Hop { method, url, ..hop });
+                    self.trace = response.trace();
+                    asked_wait(self.api, response.headers())
+                });
                 self.retry(error.retry_later(asked), now)
             }
         }
@@ -572,7 +579,7 @@ impl<'a> Call<'a> {
     }
 
     fn hop(&self) -> &Hop {
-        self.hop.as_ref().expect("set when the call began")
+        self.hop.as_ref().expect(BEGUN)
     }
 }
 
