@@ -56,13 +56,13 @@ impl Inbox {
         wanted: Wanted,
         asked: impl FnOnce() -> Option<&'a HeaderValue>,
     ) -> Result<Inbox, Failure> {
-        let seen = check_size(&head.headers)?;
+        let seen = Seen::of(&head.headers)?;
         if seen.transfer_coding || head.status.is_informational() {
             check_framing(&head)?;
         }
         let bodiless = method == Method::HEAD || head.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
-        let length = length(&head.headers)?;
+        let length = seen.length?;
         if !bodiless && wanted != Wanted::None && seen.content_coding {
             if let Some(codings) = codings(&head.headers, asked())? {
                 decoder = Some(Decoder::new(&codings)?);
@@ -208,25 +208,31 @@ fn too_large(most: usize) -> Failure {
     Failure::new(ErrorKind::BodyTooLarge, format!("more than {most} bytes"))
 }
 
-/// Fields that most heads are without: one look at all is less than a search for each.
-#[derive(Default)]
+/// What a head says of the body: one look at all fields is less than a search for each.
 struct Seen {
     transfer_coding: bool,
     content_coding: bool,
+    length: Result<Option<u64>, Failure>,
 }
 
-/// A transport may stop reading a head at the limit, or a little above it.
-fn check_size(headers: &HeaderMap) -> Result<Seen, Failure> {
-    let (mut size, mut seen) = (0, Seen::default());
-    for (name, value) in headers {
-        size += name.as_str().len() + value.len() + 4;
-        seen.transfer_coding |= *name == TRANSFER_ENCODING;
-        seen.content_coding |= *name == CONTENT_ENCODING;
+impl Seen {
+    /// A transport may stop reading a head at the limit, or a little above it.
+    fn of(headers: &HeaderMap) -> Result<Seen, Failure> {
+        let mut size = 0;
+        let mut seen = Seen { transfer_coding: false, content_coding: false, length: Ok(None) };
+        for (name, value) in headers {
+            size += name.as_str().len() + value.len() + 4;
+            if *name == CONTENT_LENGTH {
+                seen.length = seen.length.and_then(|length| told(length, value));
+            }
+            seen.transfer_coding |= *name == TRANSFER_ENCODING;
+            seen.content_coding |= *name == CONTENT_ENCODING;
+        }
+        if headers.len() > MAX_FIELDS || size > MAX_HEAD {
+            return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
+        }
+        Ok(seen)
     }
-    if headers.len() > MAX_FIELDS || size > MAX_HEAD {
-        return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
-    }
-    Ok(seen)
 }
 
 /// Where it is in doubt where a body ends, so is whose the next response is. What transports
@@ -244,18 +250,15 @@ fn check_framing(head: &Parts) -> Result<(), Failure> {
     Err(Failure::new(ErrorKind::Protocol, doubt))
 }
 
-/// The length that the head tells. The same number told again counts once; of anything else nobody
-/// knows what it means, also where no body follows (RFC 9112 section 6.3).
-fn length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for number in value.as_bytes().split(|byte| *byte == b',') {
-            let number = decimal(number.trim_ascii());
-            if number.is_none() || length.is_some_and(|length| Some(length) != number) {
-                return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));
-            }
-            length = number;
+/// The length that the head tells, `length` before this value. The same number told again counts
+/// once; of anything else nobody knows what it means, also where no body follows (RFC 9112 section 6.3).
+fn told(mut length: Option<u64>, value: &HeaderValue) -> Result<Option<u64>, Failure> {
+    for number in value.as_bytes().split(|byte| *byte == b',') {
+        let number = decimal(number.trim_ascii());
+        if number.is_none() || length.is_some_and(|length| Some(length) != number) {
+            return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));
         }
+        length = number;
     }
     Ok(length)
 }
