@@ -62,13 +62,13 @@ impl<C> Idle<C> {
         let found = resting.remove(at);
         drop(resting);
         // Those below are older still.
-        (now.saturating_duration_since(found.since) < LONGEST).then_some(found.connection)
+        (now < found.since + LONGEST).then_some(found.connection)
     }
 
     pub(crate) fn put(&self, connection: Box<C>) {
         let since = Instant::now();
         let mut resting = lock(&self.resting);
-        let old = |rest: &Resting<C>| since.saturating_duration_since(rest.since) >= LONGEST;
+        let old = |rest: &Resting<C>| since >= rest.since + LONGEST;
         let stale = resting.iter().take_while(|rest| old(rest)).count();
         let full = (resting.len() + 1).saturating_sub(self.most.saturating_add(stale));
         // Closed after the lock is gone.
