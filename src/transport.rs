@@ -282,6 +282,7 @@ impl Exchange {
         self.at(self.over(self.elapsed()))
     }
 
+    /// That of the phase, or of the attempt or the call, whichever comes first.
     fn over(&self, now: u64) -> u64 {
         self.due(now).min(self.end().0)
     }
@@ -516,6 +517,20 @@ mod tests {
         assert_eq!(exchange.deadline(), due);
         exchange.enter(Phase::Head);
         assert!(exchange.deadline() > due);
+    }
+
+    #[test]
+    fn a_limit_counts_from_the_first_question_and_no_other() {
+        let exchange = exchange(100);
+        exchange.enter(Phase::Head);
+        let asked = Instant::now();
+        let due = exchange.deadline();
+        assert!(
+            due >= asked + exchange.timeouts().head
+                && due <= Instant::now() + exchange.timeouts().head
+        );
+        assert_eq!(exchange.look().expect("it has just begun"), due);
+        assert_eq!(exchange.deadline(), due);
     }
 
     #[test]
