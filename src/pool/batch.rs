@@ -106,7 +106,7 @@ where
     runner: Runner<I::Item>,
     /// Results on their way from there; kept for its memory.
     inbox: Vec<Outcome<I>>,
-    /// Several came at once, and each nap since has found more.
+    /// Several came at once, since the last wait began.
     burst: bool,
     ready: Reorder<Result<Output<I>, Error>>,
     /// A cancellation ends the wait for calls that no worker has come to.
@@ -123,6 +123,7 @@ where
 
     fn next(&mut self) -> Option<Outcome<I>> {
         let most = self.plan.most();
+        let mut looked = false;
         loop {
             if self.give_up() {
                 continue;
@@ -134,11 +135,12 @@ where
                 return Some(ready);
             } else if self.plan.is_over() {
                 return None;
-            } else if self.collect() {
+            } else if !mem::take(&mut looked) && self.collect() {
                 continue;
             } else if self.plan.has_room_within(ahead) {
                 // No result waits for the items, which may take their time.
                 self.pull();
+                looked = true;
             } else if !self.help() {
                 self.wait();
             }
@@ -159,9 +161,12 @@ where
             Err(mistake) => self.finish(index, Err(mistake)),
             Ok(bounds) => {
                 let now = self.client.api().clock().now();
-                if self.runner.lane.put(Call { index, item, bounds, waits: now }) {
+                let call = Call { index, item, bounds, waits: now };
+                let mut came = mem::take(&mut self.inbox);
+                if self.runner.lane.put(call, &mut came) {
                     self.client.workers.engage(Box::new(self.runner.another(now)));
                 }
+                self.take_in(came);
             }
         }
     }
@@ -173,20 +178,23 @@ where
 
     /// Takes in all results that are there.
     fn collect(&mut self) -> bool {
-        let mut inbox = mem::take(&mut self.inbox);
-        self.runner.lane.collect(&mut inbox);
-        let came = inbox.len();
-        self.burst |= came > 1;
-        inbox.drain(..).for_each(|(index, result)| self.finish(index, result));
-        self.inbox = inbox;
-        came > 0
+        let mut came = mem::take(&mut self.inbox);
+        self.runner.lane.collect(&mut came);
+        self.take_in(came)
+    }
+
+    fn take_in(&mut self, mut came: Vec<Outcome<I>>) -> bool {
+        let some = !came.is_empty();
+        self.burst |= came.len() > 1;
+        came.drain(..).for_each(|(index, result)| self.finish(index, result));
+        self.inbox = came;
+        some
     }
 
     fn wait(&mut self) {
-        self.burst = self.burst && self.runner.lane.nap();
-        if !self.burst {
-            self.runner.lane.wait();
-        }
+        let burst = mem::take(&mut self.burst);
+        self.runner.lane.wait(if burst { self.plan.most().div_ceil(2) } else { 1 });
+        self.collect();
     }
 
     /// Takes calls back that are not to begin any more.

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
 use crate::sync::{lock, park, unparker};
 
-/// Short against any call over a network, and long enough for a few that end at about the same time.
-const NAP: Duration = Duration::from_micros(50);
+/// The longest that a result waits for others to come. Short against most calls over a network; of
+/// shorter calls, half of those at once end in about half the time that one takes.
+const COMPANY: Duration = Duration::from_micros(200);
 
 /// Calls that wait, and results that were not taken in yet. The consumer fills it; runners, up to
 /// `most`, take a call and bring its result until nothing is left.
@@ -34,8 +34,9 @@ struct State<C, R> {
     closed: bool,
     /// The consumer is to look up even if there is no result.
     nudged: bool,
-    /// The consumer, asleep.
+    /// The consumer, asleep until there are `enough` results, or a runner finds no call.
     waker: Option<Waker>,
+    enough: usize,
 }
 
 /// What a runner does next.
@@ -58,14 +59,16 @@ impl<C, R> Lane<C, R> {
             closed: false,
             nudged: false,
             waker: None,
+            enough: 1,
         };
         Lane { most, cancel, state: Mutex::new(state) }
     }
 
-    /// Adds a call. If this says so, the consumer has to send another runner.
+    /// Adds a call, and collects. If this says so, the consumer has to send another runner.
     #[must_use]
-    pub(super) fn put(&self, call: C) -> bool {
+    pub(super) fn put(&self, call: C, into: &mut Vec<R>) -> bool {
         let mut state = lock(&self.state);
+        state.collect(into);
         state.calls.push_back(call);
         let more = state.runners < self.most;
         state.runners += usize::from(more);
@@ -79,8 +82,7 @@ impl<C, R> Lane<C, R> {
     }
 
     pub(super) fn give(&self, result: R) {
-        let waker = lock(&self.state).give(result);
-        wake(waker);
+        lock(&self.state).give(result);
     }
 
     /// A runner's work: makes calls until none is left, or one and then others wait for its thread.
@@ -100,7 +102,9 @@ impl<C, R> Lane<C, R> {
     /// on a runner that is about to end.
     fn next(&self, result: Option<R>, waiting: usize) -> Next<C> {
         let mut state = lock(&self.state);
-        let waker = result.and_then(|result| state.give(result));
+        if let Some(result) = result {
+            state.give(result);
+        }
         // Runners of this batch in the queue are no reason: they would only do the same.
         let others_wait = waiting > state.queued;
         let next = if others_wait && !state.calls.is_empty() && !self.is_closed(&state) {
@@ -112,6 +116,8 @@ impl<C, R> Lane<C, R> {
             state.runners -= 1;
             Next::End
         };
+        let due = state.results.len() >= state.enough || matches!(next, Next::End);
+        let waker = state.waker.take_if(|_| due);
         drop(state);
         wake(waker);
         next
@@ -147,24 +153,23 @@ impl<C, R> Lane<C, R> {
 
     /// Takes all results there are, in order of their coming. `into` is empty.
     pub(super) fn collect(&self, into: &mut Vec<R>) {
-        mem::swap(&mut lock(&self.state).results, into);
+        lock(&self.state).collect(into);
     }
 
-    /// Sleeps for a moment without asking to be woken, which would cost every call two changes of
-    /// thread where they end one soon after the other. Whether there is a result then.
-    pub(super) fn nap(&self) -> bool {
-        thread::sleep(NAP);
-        !lock(&self.state).results.is_empty()
-    }
-
-    /// Waits for a result or a cancellation; may come back without.
-    pub(super) fn wait(&self) {
+    /// Waits for so many results, for a moment only if that is more than one; or for a runner that
+    /// finds no call, or a cancellation. May come back without. To be woken by each result would cost
+    /// every call two changes of thread.
+    pub(super) fn wait(&self, enough: usize) {
+        let until = (enough > 1).then(|| Instant::now() + COMPANY);
         let waker = unparker();
         let mut state = lock(&self.state);
-        if state.results.is_empty() && !mem::take(&mut state.nudged) {
+        let few =
+            state.results.is_empty() || state.results.len() < enough && !state.calls.is_empty();
+        if few && !mem::take(&mut state.nudged) {
             state.waker = Some(waker);
+            state.enough = enough;
             drop(state);
-            park(None);
+            park(until);
         }
     }
 
@@ -198,12 +203,15 @@ impl<C, R> Lane<C, R> {
 }
 
 impl<C, R> State<C, R> {
-    /// The consumer's waker, to be called without the lock that it wants.
-    #[must_use]
-    fn give(&mut self, result: R) -> Option<Waker> {
+    fn collect(&mut self, into: &mut Vec<R>) {
+        mem::swap(&mut self.results, into);
+        // The consumer is awake.
+        self.waker = None;
+    }
+
+    fn give(&mut self, result: R) {
         self.running -= 1;
         self.results.push(result);
-        self.waker.take()
     }
 }
 
