@@ -75,6 +75,13 @@ impl Cancel {
 
 pub(crate) struct Subscription(Weak<Inner>, u64);
 
+impl Subscription {
+    #[cfg(feature = "blocking")]
+    pub(crate) fn is_to(&self, cancel: &Cancel) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&cancel.0))
+    }
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {

@@ -4,43 +4,31 @@
 //! it. Our sockets ask here whose limits they are under and what to send, and leave
 //! here what they know: bytes, phases, reuse.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::Arc;
-use std::task::Waker;
 
-use super::hangup::{HangUp, Target};
+use super::hangup::{Ear, Target};
 use super::unsaid::Unsaid;
-use crate::cancel::Subscription;
 use crate::transport::Exchange;
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// The last call's: the calls of a batch are cancelled as one, and listening anew takes a lock
+    /// that its threads share.
+    static EAR: Cell<Option<Ear>> = const { Cell::new(None) };
 }
 
 pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
     /// Interrupts what the call waits for when it is cancelled.
-    interrupt: Option<Interrupt>,
+    ear: Option<Ear>,
     unsaid: Unsaid,
 }
 
 impl Current {
     pub(super) fn new(exchange: &Arc<Exchange>, unsaid: Unsaid) -> Current {
-        Current { exchange: exchange.clone(), interrupt: None, unsaid }
-    }
-}
-
-struct Interrupt {
-    hangup: Arc<HangUp>,
-    _listening: Subscription,
-}
-
-impl Drop for Interrupt {
-    fn drop(&mut self) {
-        // A cancellation may hold the waker already. From here on the socket may
-        // serve another call, which must not be hit.
-        self.hangup.disarm();
+        Current { exchange: exchange.clone(), ear: None, unsaid }
     }
 }
 
@@ -78,9 +66,10 @@ pub(super) fn on_cancel(target: impl FnOnce() -> Target) {
     CURRENT.with_borrow_mut(|current| {
         let Some(current) = current else { return };
         if let Some(cancel) = current.exchange.cancel() {
-            let hangup = Arc::new(HangUp::new(target()));
-            let _listening = cancel.listen(&Waker::from(hangup.clone()));
-            current.interrupt = Some(Interrupt { hangup, _listening });
+            let ear = current.ear.take().or_else(|| EAR.take()).filter(|ear| ear.hears(cancel));
+            let ear = ear.unwrap_or_else(|| Ear::new(cancel));
+            ear.arm(cancel, target());
+            current.ear = Some(ear);
         }
     });
 }
@@ -88,8 +77,9 @@ pub(super) fn on_cancel(target: impl FnOnce() -> Target) {
 /// Interrupts nothing any more.
 pub(super) fn let_go() {
     CURRENT.with_borrow_mut(|current| {
-        if let Some(current) = current {
-            current.interrupt = None;
+        if let Some(ear) = current.as_mut().and_then(|current| current.ear.take()) {
+            ear.disarm();
+            EAR.set(Some(ear));
         }
     });
 }
