@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::api::Api;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
-use crate::engine::Bounds;
+use crate::engine::{Bounds, Entry};
 use crate::error::{Error, ErrorKind, Mistake, Phase};
 use crate::group::ErrorGroup;
 use crate::timeline::Timeline;
@@ -275,20 +275,28 @@ impl Plan {
         self.most = self.most.min(most as u64);
     }
 
+    /// What the calls are bound by.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
     /// Takes an item in: its index, and what its call is bound by, or the error
     /// it gets without a call.
     pub(crate) fn start(&mut self) -> (usize, Result<Bounds, Error>) {
+        let (index, timeline) = self.take_in();
+        (index, timeline.map(|timeline| Bounds { timeline, ..self.bounds.clone() }))
+    }
+
+    /// The same, but of the bounds only what is the call's own.
+    pub(crate) fn take_in(&mut self) -> (usize, Result<Option<Entry>, Error>) {
         let index = self.pulled as usize;
         self.pulled += 1;
         self.begin();
-        let bounds = match &self.mistake {
+        let entry = match &self.mistake {
             Some(mistake) => Err(mistake.clone().into()),
-            None => {
-                let timeline = self.timeline.clone().map(|timeline| (timeline, index));
-                Ok(Bounds { timeline, ..self.bounds.clone() })
-            }
+            None => Ok(self.timeline.clone().map(|timeline| (timeline, index))),
         };
-        (index, bounds)
+        (index, entry)
     }
 
     /// Counts those as started for which there is a place.

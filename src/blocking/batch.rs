@@ -82,7 +82,7 @@ where
             return None;
         };
         let (index, bounds) = self.plan.start();
-        let sent = bounds.and_then(|bounds| self.client.run(item.request(), bounds));
+        let sent = bounds.and_then(|mut bounds| self.client.run(item.request(), &mut bounds));
         let result = sent.and_then(|response| item.decode(response));
         self.plan.finish(index, &result);
         Some((index, result))

@@ -22,10 +22,10 @@ pub(super) fn run(
     api: &Api,
     transport: &dyn Transport,
     mut request: Request,
-    mut bounds: Bounds,
+    bounds: &mut Bounds,
 ) -> Result<Response, Error> {
     let seat = api.clock().sit();
-    let mut call = Call::new(api, &mut request, &mut bounds, seat.clone(), seat.now());
+    let mut call = Call::new(api, &mut request, bounds, seat.clone(), seat.now());
     drive(transport, &seat, &mut call, &mut None)
 }
 
@@ -34,11 +34,11 @@ pub(super) fn open(
     api: &Api,
     transport: &dyn Transport,
     mut request: Request,
-    mut bounds: Bounds,
+    bounds: &mut Bounds,
 ) -> Result<Streamed, Error> {
     request.opens = true;
     let seat = api.clock().sit();
-    let mut call = Call::new(api, &mut request, &mut bounds, seat.clone(), seat.now());
+    let mut call = Call::new(api, &mut request, bounds, seat.clone(), seat.now());
     let mut rest = None;
     let response = drive(transport, &seat, &mut call, &mut rest)?;
     let Rest { inbox, body, exchange } = rest.expect("a good response leaves its body");

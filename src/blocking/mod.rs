@@ -94,7 +94,7 @@ impl Client {
     /// # Blocking
     /// Blocks the thread for the time at the gate plus at most the `total` limit.
     pub fn send(&self, request: Request) -> Result<Response, Error> {
-        self.run(request, Bounds::default())
+        self.run(request, &mut Bounds::default())
     }
 
     /// Sends a request and hands the body of a good response over as it comes.
@@ -107,10 +107,14 @@ impl Client {
     /// # Blocking
     /// Until the head is there; reading blocks again.
     pub fn open(&self, request: Request) -> Result<Streamed, Error> {
-        self.run_open(request, Bounds::default())
+        self.run_open(request, &mut Bounds::default())
     }
 
-    pub(crate) fn run_open(&self, request: Request, bounds: Bounds) -> Result<Streamed, Error> {
+    pub(crate) fn run_open(
+        &self,
+        request: Request,
+        bounds: &mut Bounds,
+    ) -> Result<Streamed, Error> {
         driver::open(&self.api, &*self.transport, request, bounds)
     }
 
@@ -139,7 +143,7 @@ impl Client {
         Pages::new(self, request, paging)
     }
 
-    pub(crate) fn run(&self, request: Request, bounds: Bounds) -> Result<Response, Error> {
+    pub(crate) fn run(&self, request: Request, bounds: &mut Bounds) -> Result<Response, Error> {
         driver::run(&self.api, &*self.transport, request, bounds)
     }
 }

@@ -98,9 +98,11 @@ pub(crate) struct Bounds {
     pub(crate) queued: Option<Instant>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) watch: Option<Arc<Watch>>,
-    /// Where to record the call, and as which.
-    pub(crate) timeline: Option<(Timeline, usize)>,
+    pub(crate) timeline: Option<Entry>,
 }
+
+/// Where to record a call, and as which.
+pub(crate) type Entry = (Timeline, usize);
 
 /// A call that waits at the gate, for the batch to see.
 struct Waiting(Arc<Watch>);

@@ -75,6 +75,7 @@ where
         let runner = Runner {
             lane,
             client: client.client.clone(),
+            bounds: plan.bounds().clone(),
             rule: plan.rule(),
             waits: client.api().clock().now(),
         };
@@ -156,12 +157,12 @@ where
 {
     fn pull(&mut self) {
         let Some(item) = self.items.next() else { return self.plan.exhaust() };
-        let (index, bounds) = self.plan.start();
-        match bounds {
+        let (index, timeline) = self.plan.take_in();
+        match timeline {
             Err(mistake) => self.finish(index, Err(mistake)),
-            Ok(bounds) => {
+            Ok(timeline) => {
                 let now = self.client.api().clock().now();
-                let call = Call { index, item, bounds, waits: now };
+                let call = Call { index, item, timeline, waits: now };
                 let mut came = mem::take(&mut self.inbox);
                 if self.runner.lane.put(call, &mut came) {
                     self.client.workers.engage(Box::new(self.runner.another(now)));

@@ -116,14 +116,14 @@ impl Client {
     /// Has a worker make the call and keep the result for the job, whatever happens.
     fn job<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&blocking::Client, Bounds) -> Result<T, Error> + Send + 'static,
+        call: impl FnOnce(&blocking::Client, &mut Bounds) -> Result<T, Error> + Send + 'static,
     ) -> Job<T> {
         let cancel = Cancel::new();
         let queued = Some(self.api().clock().now());
-        let bounds = Bounds { cancel: Some(cancel.clone()), queued, ..Bounds::default() };
+        let mut bounds = Bounds { cancel: Some(cancel.clone()), queued, ..Bounds::default() };
         let (slot, tell) = job::slot();
         let client = self.client.clone();
-        let task = Task::new(move || call(&client, bounds), move |result| tell.tell(result));
+        let task = Task::new(move || call(&client, &mut bounds), move |result| tell.tell(result));
         self.workers.submit(task.clone(), &cancel);
         Job::new(slot, cancel, task, self.workers.id())
     }
@@ -149,7 +149,7 @@ impl Client {
 /// The call of an endpoint, to be made by a worker.
 fn made<E>(
     endpoint: E,
-) -> impl FnOnce(&blocking::Client, Bounds) -> Result<E::Output, Error> + Send + 'static
+) -> impl FnOnce(&blocking::Client, &mut Bounds) -> Result<E::Output, Error> + Send + 'static
 where
     E: Endpoint + Send + 'static,
 {
