@@ -60,17 +60,18 @@ impl Connector for Connect {
     type Out = Lent;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Lent>, Error> {
-        let exchange = exchange()?;
         let uri = current::unsaid(|unsaid| &mut unsaid.uri);
-        let mut kept = iter::from_fn(|| self.idle.take(exchange.started(), |it| it.leads_to(&uri)));
+        let now = exchange(|exchange| exchange.started())?;
+        let mut kept = iter::from_fn(|| self.idle.take(now, |it| it.leads_to(&uri)));
         let kept = kept.find(|connection| connection.is_quiet());
-        exchange.set_reused(kept.is_some());
+        exchange(|exchange| exchange.set_reused(kept.is_some()))?;
         let connection = match kept {
             Some(mut connection) => {
                 connection.serve_again();
                 connection
             }
             None => {
+                let exchange = exchange(Arc::clone)?;
                 let wire = self.wire(&uri, &exchange).map_err(other)?;
                 Box::new(Connection::new(wire, &uri, details.config))
             }

@@ -22,8 +22,9 @@ pub(super) fn other(failure: Failure) -> Error {
     Error::Other(failure.into())
 }
 
-pub(super) fn exchange() -> Result<Arc<Exchange>, Error> {
-    current::exchange().ok_or_else(|| other(Failure::new(ErrorKind::Other, "no exchange at hand")))
+pub(super) fn exchange<T>(look: impl FnOnce(&Arc<Exchange>) -> T) -> Result<T, Error> {
+    let nothing = || other(Failure::new(ErrorKind::Other, "no exchange at hand"));
+    current::exchange(look).ok_or_else(nothing)
 }
 
 /// The bytes on their way in and out, and the wire.
@@ -106,7 +107,7 @@ impl Connection {
 
     /// Sends so much of what ureq has written.
     fn transmit(&mut self, amount: usize) -> Result<(), Error> {
-        exchange()?.enter(Phase::Send);
+        exchange(|exchange| exchange.enter(Phase::Send))?;
         if amount == 0 {
             return Ok(());
         }
@@ -122,23 +123,25 @@ impl Connection {
 
     /// Reads what ureq wants to see; false at the end.
     fn receive(&mut self) -> Result<bool, Error> {
-        let exchange = exchange()?;
         if current::unsaid(|unsaid| &mut unsaid.announced) {
+            let exchange = exchange(Arc::clone)?;
             return self.await_word(&exchange).map(|()| true).map_err(other);
         }
         if mem::take(&mut self.answered) {
             return Ok(true);
         }
-        if exchange.phase() == Phase::Send {
-            exchange.enter(Phase::Head);
-        }
+        let phase = exchange(|exchange| {
+            if exchange.phase() == Phase::Send {
+                exchange.enter(Phase::Head);
+            }
+            exchange.phase()
+        })?;
         loop {
             let input = self.buffers.input_append_buf();
             // As a failure of ours it is not taken for the end of a body.
             let amount = self.wire.read(input);
-            let amount =
-                amount.map_err(|error| other(Failure::from_io(error, exchange.phase())))?;
-            exchange.received(amount);
+            let amount = amount.map_err(|error| other(Failure::from_io(error, phase)))?;
+            exchange(|exchange| exchange.received(amount))?;
             let kept = self.chunks.take_in(input, amount).map_err(other)?;
             self.buffers.input_appended(kept);
             if kept > 0 || amount == 0 {

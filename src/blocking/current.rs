@@ -49,9 +49,9 @@ fn swap(slot: &mut Option<Current>) {
     CURRENT.with_borrow_mut(|current| mem::swap(current, slot));
 }
 
-/// The exchange at hand. There is always one while ureq runs on our sockets.
-pub(super) fn exchange() -> Option<Arc<Exchange>> {
-    CURRENT.with_borrow(|current| current.as_ref().map(|c| c.exchange.clone()))
+/// Looks at the exchange at hand. There is always one while ureq runs on our sockets.
+pub(super) fn exchange<T>(look: impl FnOnce(&Arc<Exchange>) -> T) -> Option<T> {
+    CURRENT.with_borrow(|current| current.as_ref().map(|current| look(&current.exchange)))
 }
 
 /// Takes a part of what ureq was not told.

@@ -91,20 +91,20 @@ fn will_do(set: Option<Duration>, left: Duration) -> bool {
 
 /// Does `io` until it is done or the phase is over.
 fn timed(mut io: impl FnMut(Duration) -> io::Result<usize>) -> io::Result<usize> {
-    let Some(exchange) = current::exchange() else {
-        return Err(io::Error::other("no exchange at hand"));
-    };
-    loop {
-        let left = exchange.remaining()?;
-        match io(left) {
-            Err(error) if is_late(&error) || error.kind() == Interrupted => {}
-            // A socket that was hung up looks like one that was closed.
-            Ok(0) | Err(_) if exchange.is_cancelled() => {
-                return Err(Failure::new(ErrorKind::Cancelled, "").into());
+    let done = current::exchange(|exchange| {
+        loop {
+            let left = exchange.remaining()?;
+            match io(left) {
+                Err(error) if is_late(&error) || error.kind() == Interrupted => {}
+                // A socket that was hung up looks like one that was closed.
+                Ok(0) | Err(_) if exchange.is_cancelled() => {
+                    return Err(Failure::new(ErrorKind::Cancelled, "").into());
+                }
+                done => return done,
             }
-            done => return done,
         }
-    }
+    });
+    done.unwrap_or_else(|| Err(io::Error::other("no exchange at hand")))
 }
 
 impl Read for Socket {
@@ -154,9 +154,11 @@ impl Write for Socket {
         match written {
             Ok(bytes) => {
                 // Part of a request has left even where the rest fails. A handshake is no part of it.
-                let exchange =
-                    current::exchange().filter(|exchange| exchange.phase() >= Phase::Send);
-                exchange.inspect(|exchange| exchange.wrote(bytes));
+                current::exchange(|exchange| {
+                    if exchange.phase() >= Phase::Send {
+                        exchange.wrote(bytes);
+                    }
+                });
                 self.unlooked += bytes;
                 Ok(bytes)
             }
