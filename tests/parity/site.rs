@@ -150,6 +150,15 @@ impl Site {
         }
     }
 
+    /// Waits until the server has done all there is to do about the first request, and the client's
+    /// system knows.
+    pub fn wait_played(&self) {
+        if let Place::Server(servers) = &self.place {
+            assert!(servers.first.wait_played(1, SOON), "the server does what it shall");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn blocking(&self, api: Api) -> blocking::Client {
         match &self.place {
             Place::Mock(mock, _) => blocking::Client::with_transport(api, mock.clone()),

@@ -161,6 +161,11 @@ impl Server {
         self.shared.wait(within, |state| state.open.is_empty())
     }
 
+    /// Waits until it has done all there is to do about so many requests.
+    pub fn wait_played(&self, count: usize, within: Duration) -> bool {
+        self.shared.wait(within, |state| state.played >= count)
+    }
+
     /// Waits until so many connections were accepted.
     pub fn wait_connections(&self, count: usize, within: Duration) -> bool {
         self.shared.wait(within, |state| state.accepted >= count)
@@ -217,6 +222,8 @@ struct State {
     accepted: usize,
     requests: Vec<Seen>,
     open: HashMap<usize, Arc<TcpStream>>,
+    /// Requests whose acts are over.
+    played: usize,
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -276,7 +283,9 @@ fn serve(number: usize, stream: Arc<TcpStream>, shared: &Shared, script: &Script
         let mut connection = Connection { reader, shared, script };
         let mut next = (script.accept)(number);
         for on_connection in 0.. {
-            if !next.unwrap_or_default().into_iter().all(|act| connection.act(act)) {
+            let goes_on = next.unwrap_or_default().into_iter().all(|act| connection.act(act));
+            shared.update(|state| state.played += usize::from(on_connection > 0));
+            if !goes_on {
                 break;
             }
             let Some(seen) = connection.request(number, on_connection) else {

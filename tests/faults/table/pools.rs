@@ -43,8 +43,8 @@ fn settle(_: &duocall::Api, site: &Site) {
 }
 
 /// What was written after a response has come.
-fn a_moment(_: &duocall::Api, _: &Site) {
-    thread::sleep(Duration::from_millis(60));
+fn played(_: &duocall::Api, site: &Site) {
+    site.wait_played();
 }
 
 fn closed() -> Vec<Case> {
@@ -148,7 +148,7 @@ fn half_closed() -> Vec<Case> {
             "a new connection for the next call",
             once()
                 .send(get())
-                .then(a_moment)
+                .then(played)
                 .send(get())
                 .reply(and_then("1", vec![Act::HalfClose]))
                 .reply(ok("2"))
@@ -194,7 +194,7 @@ fn stray() -> Vec<Case> {
             we,
             once()
                 .send(Request::get("1"))
-                .then(a_moment)
+                .then(played)
                 .send(Request::get("2"))
                 .on("/1", and_then("1", acts))
                 .on("/2", ok("2"))
