@@ -66,7 +66,8 @@ pub(super) fn on_cancel(target: impl FnOnce() -> Target) {
     CURRENT.with_borrow_mut(|current| {
         let Some(current) = current else { return };
         if let Some(cancel) = current.exchange.cancel() {
-            let ear = current.ear.take().or_else(|| EAR.take()).filter(|ear| ear.hears(cancel));
+            let spare = || EAR.try_with(Cell::take).unwrap_or_default();
+            let ear = current.ear.take().or_else(spare).filter(|ear| ear.hears(cancel));
             let ear = ear.unwrap_or_else(|| Ear::new(cancel));
             ear.arm(cancel, target());
             current.ear = Some(ear);
@@ -79,7 +80,8 @@ pub(super) fn let_go() {
     CURRENT.with_borrow_mut(|current| {
         if let Some(ear) = current.as_mut().and_then(|current| current.ear.take()) {
             ear.disarm();
-            EAR.set(Some(ear));
+            // A thread at its end has no place for it any more.
+            let _ = EAR.try_with(|spare| spare.set(Some(ear)));
         }
     });
 }
