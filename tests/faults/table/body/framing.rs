@@ -166,6 +166,9 @@ fn chunks() -> Vec<Case> {
             "the end behind `0` CRLF",
             format!("{CHUNKED}5\r\nhello\r\n0\r\n"),
         ),
+        short("B5 EOF in trailer", "the end within a trailer", "5\r\nhello\r\n0\r\nX-Checksum: "),
+        short("B5 EOF in name", "the end within its name", "5\r\nhello\r\n0\r\nX-Che"),
+        short("B5 EOF in CRLF", "the end within the last CRLF", "5\r\nhello\r\n0\r\n\r"),
         read(
             "B5 trailers",
             "trailers",
