@@ -153,8 +153,8 @@ impl Link {
 
     /// Tells the exchange at hand of the bytes that went and came.
     pub(super) fn tell(&self, exchange: &Exchange) {
-        drawn(&self.written).inspect(|bytes| exchange.wrote(*bytes));
-        drawn(&self.read).inspect(|bytes| exchange.received(*bytes));
+        exchange.wrote(drawn(&self.written));
+        exchange.received(drawn(&self.read));
     }
 
     /// Begins to drive the connection.
@@ -226,10 +226,10 @@ impl Link {
     }
 }
 
-fn drawn(bytes: &AtomicUsize) -> Option<usize> {
+fn drawn(bytes: &AtomicUsize) -> usize {
     let drawn = bytes.load(Relaxed);
     bytes.store(0, Relaxed);
-    (drawn > 0).then_some(drawn)
+    drawn
 }
 
 impl Wake for Link {
