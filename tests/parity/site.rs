@@ -142,19 +142,20 @@ impl Site {
         }
     }
 
-    /// Waits until the server has closed what is open, and the client's system knows.
+    /// Waits until the server has closed what is open.
     pub fn settle(&self) {
-        if let Place::Server(servers) = &self.place {
-            assert!(servers.wait_closed(SOON), "the server closes its connections");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.wait_for(|servers| servers.wait_closed(SOON));
     }
 
-    /// Waits until the server has done all there is to do about the first request, and the client's
-    /// system knows.
+    /// Waits until the server has done all there is to do about the first request.
     pub fn wait_played(&self) {
+        self.wait_for(|servers| servers.first.wait_played(1, SOON));
+    }
+
+    /// And until the client's system knows.
+    fn wait_for(&self, reached: impl FnOnce(&Servers) -> bool) {
         if let Place::Server(servers) = &self.place {
-            assert!(servers.first.wait_played(1, SOON), "the server does what it shall");
+            assert!(reached(servers), "the server does what it shall");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
