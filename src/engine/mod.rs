@@ -24,7 +24,7 @@ mod opened;
 pub(crate) mod outgoing;
 #[cfg(test)]
 mod races;
-mod redirect;
+pub(crate) mod redirect;
 pub(crate) mod wait;
 
 use std::sync::Arc;

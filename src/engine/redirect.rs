@@ -88,7 +88,7 @@ fn rewritten(method: &Method, status: StatusCode, carries: bool) -> (Method, boo
 
 /// Adds all of the fields for a place that may know them; else those that tell it nothing. A
 /// name that is there already is replaced.
-pub(super) fn pass_on(all: bool, fields: &HeaderMap, to: &mut HeaderMap) {
+pub(crate) fn pass_on(all: bool, fields: &HeaderMap, to: &mut HeaderMap) {
     let harmless = |name: &HeaderName| {
         [header::USER_AGENT, header::CONTENT_TYPE].contains(name)
             || name.as_str().starts_with("accept")

@@ -11,7 +11,7 @@ use std::{io, mem};
 
 use bytes::Bytes;
 use http::header::{EXPECT, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::{TrySendError, http1};
@@ -20,6 +20,7 @@ use super::outgoing::Outgoing;
 use super::reader::Reader;
 use super::socket::Link;
 use super::wire::Wire;
+use crate::engine::redirect::pass_on;
 use crate::error::{ErrorKind, Phase};
 use crate::idle::{Idle, Origin};
 use crate::proxy::{self, Proxy};
@@ -37,8 +38,8 @@ pub(super) struct Connection {
     waker: Waker,
     pub(super) link: Arc<Link>,
     pub(super) origin: Origin,
-    /// The value of the field Host.
-    host: HeaderValue,
+    /// What each request gets here: Host, and what the proxy wants to see.
+    fields: HeaderMap,
     /// The proxy that takes requests as they are.
     forwarder: Option<Box<Proxy>>,
 }
@@ -55,10 +56,12 @@ impl Connection {
         let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
         let authority = uri.authority().map(|authority| authority.as_str());
         let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
-        let host = host.expect("the engine's URLs have a good host");
+        let mut fields = HeaderMap::new();
+        fields.insert(HOST, host.expect("the engine's URLs have a good host"));
+        forwarder.iter().for_each(|proxy| proxy.sign(&mut fields));
         let waker = Waker::from(Arc::new(Halves(link.clone())));
         let (driver, origin) = (Some(driver), Origin::of(uri));
-        Ok(Box::new(Connection { sender, driver, waker, link, origin, host, forwarder }))
+        Ok(Box::new(Connection { sender, driver, waker, link, origin, fields, forwarder }))
     }
 
     /// Sends the request that `made` gives, and drives the connection until the head is there. An
@@ -141,13 +144,10 @@ impl Connection {
 
     /// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
     fn address(&self, request: &mut Request<Outgoing>) {
-        request.headers_mut().insert(HOST, self.host.clone());
-        match &self.forwarder {
-            Some(proxy) => proxy.sign(request.headers_mut()),
-            None => {
-                let path = mem::take(request.uri_mut()).into_parts().path_and_query;
-                *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-            }
+        pass_on(true, &self.fields, request.headers_mut());
+        if self.forwarder.is_none() {
+            let path = mem::take(request.uri_mut()).into_parts().path_and_query;
+            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         }
         if request.body().0.is_some() && request.headers().contains_key(EXPECT) {
             let held = Arc::new(AtomicBool::new(true));
