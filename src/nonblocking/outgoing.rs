@@ -17,9 +17,9 @@ use crate::body::{Body, PIECE};
 #[derive(Default)]
 pub(super) struct Outgoing(pub(super) Option<Box<Load>>);
 
-/// One piece, or what a reader gives.
+/// What is left of its bytes, or what a reader gives.
 pub(super) struct Load {
-    data: Option<Bytes>,
+    data: Bytes,
     reader: Option<(Box<dyn AsyncRead + Send + Unpin>, BytesMut)>,
     left: Option<u64>,
     /// The server has yet to ask for it. Whoever lets it go polls the connection next.
@@ -30,15 +30,16 @@ pub(super) struct Load {
 
 impl Outgoing {
     pub(super) fn new(body: Body) -> Outgoing {
-        let left = body.length();
-        let data = body.bytes().filter(|bytes| !bytes.is_empty()).cloned();
-        let mut reader: Option<(Box<dyn AsyncRead + Send + Unpin>, _)> = None;
-        if body.bytes().is_none() {
-            reader = Some((Box::new(body.into_async_reader()), BytesMut::new()));
-        }
-        if data.is_none() && reader.is_none() {
+        if body.is_empty() {
             return Outgoing(None);
         }
+        let left = body.length();
+        let data = body.bytes().cloned();
+        let mut reader: Option<(Box<dyn AsyncRead + Send + Unpin>, _)> = None;
+        if data.is_none() {
+            reader = Some((Box::new(body.into_async_reader()), BytesMut::new()));
+        }
+        let data = data.unwrap_or_default();
         let untaken = Arc::new(AtomicBool::new(true));
         Outgoing(Some(Box::new(Load { data, reader, left, held: None, untaken })))
     }
@@ -63,7 +64,9 @@ impl http_body::Body for Outgoing {
             return Poll::Pending;
         }
         let piece = match &mut this.reader {
-            None => this.data.take(),
+            None if this.data.is_empty() => None,
+            // hyper copies it behind the head, and keeps the room for the next request.
+            None => Some(this.data.split_to(PIECE.min(this.data.len()))),
             Some((reader, buffer)) => {
                 buffer.resize(PIECE, 0);
                 match ready!(Pin::new(reader).poll_read(cx, buffer)) {
@@ -95,6 +98,6 @@ impl http_body::Body for Outgoing {
 
 impl Load {
     fn is_taken(&self) -> bool {
-        self.data.is_none() && self.reader.is_none()
+        self.data.is_empty() && self.reader.is_none()
     }
 }
