@@ -3,9 +3,6 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use http::Uri;
-use http::uri::{Authority, PathAndQuery, Scheme};
-
 use crate::sync::lock;
 
 /// How long one may wait. Many servers give up after 60 s, some after 20.
@@ -21,33 +18,6 @@ pub(crate) struct Idle<C> {
 struct Resting<C> {
     connection: Box<C>,
     since: Instant,
-}
-
-/// Where a connection leads: a URL without a path.
-#[derive(PartialEq, Eq)]
-pub(crate) struct Origin(Uri);
-
-impl Origin {
-    /// The engine's URLs have an authority.
-    pub(crate) fn of(uri: &Uri) -> Origin {
-        let mut parts = uri.clone().into_parts();
-        parts.scheme.get_or_insert(Scheme::HTTP);
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        Origin(Uri::from_parts(parts).expect("an absolute URL"))
-    }
-
-    /// Names are in lower case there, so bytes are compared.
-    pub(crate) fn is_of(&self, uri: &Uri) -> bool {
-        fn name(uri: &Uri) -> Option<&str> {
-            uri.authority().map(Authority::as_str)
-        }
-        name(&self.0) == name(uri) && self.0.scheme() == uri.scheme()
-    }
-
-    #[cfg(feature = "async")]
-    pub(crate) fn uri(&self) -> &Uri {
-        &self.0
-    }
 }
 
 impl<C> Idle<C> {

@@ -13,8 +13,11 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::Uri;
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::uri::{Authority, PathAndQuery};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+
+use crate::error::Mistake;
+pub(crate) use origin::Origin;
 
 /// The longest text `http::Uri` takes.
 const MAX_LEN: usize = 65_534;
@@ -78,14 +81,19 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
+impl From<UrlError> for Mistake {
+    fn from(error: UrlError) -> Mistake {
+        Mistake::new("URL", error.as_str())
+    }
+}
+
 /// An absolute `http` or `https` URL in normal form, without userinfo and fragment.
 ///
 /// The parts are those of `http`: a URL that it would refuse cannot come to exist. Clones share
 /// their bytes; most are never asked for the whole text.
 #[derive(Clone)]
 pub(crate) struct Url {
-    https: bool,
-    authority: Authority,
+    origin: Origin,
     target: PathAndQuery,
     text: OnceLock<Box<str>>,
 }
@@ -215,7 +223,8 @@ impl Url {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        let text = || format!("{}://{}{}", self.scheme(), self.authority, self.target);
+        let Origin { authority, .. } = &self.origin;
+        let text = || format!("{}://{authority}{}", self.origin.scheme(), self.target);
         self.text.get_or_init(|| text().into())
     }
 
@@ -241,16 +250,11 @@ impl Url {
     }
 
     pub(crate) fn is_https(&self) -> bool {
-        self.https
+        self.origin.https
     }
 
-    fn scheme(&self) -> Scheme {
-        if self.https { Scheme::HTTPS } else { Scheme::HTTP }
-    }
-
-    /// The value of the `Host` field (RFC 9110, section 7.2).
-    pub(crate) fn host_header(&self) -> &str {
-        self.authority.as_str()
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -261,9 +265,8 @@ impl Url {
         self.target.query()
     }
 
-    /// Same scheme, host and port (RFC 6454, section 5).
     pub(crate) fn same_origin(&self, other: &Url) -> bool {
-        self.https == other.https && self.host_header() == other.host_header()
+        self.origin == other.origin
     }
 
     /// Whether this URL is the base or below it, however a server decodes the path.
@@ -272,11 +275,23 @@ impl Url {
     }
 
     pub(crate) fn to_uri(&self) -> Uri {
-        let mut parts = Parts::default();
-        parts.scheme = Some(self.scheme());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(self.target.clone());
-        Uri::from_parts(parts).expect("no part is missing")
+        self.clone().into_uri()
+    }
+
+    pub(crate) fn into_uri(self) -> Uri {
+        self.origin.into_uri(self.target)
+    }
+
+    /// Of a request that others have made.
+    pub(crate) fn of(uri: Uri) -> Option<Url> {
+        let origin = Origin::of(&uri)?;
+        let target = uri.into_parts().path_and_query?;
+        Some(Url { origin, target, text: OnceLock::new() })
+    }
+
+    /// The path and the query alone, which is what a server is asked for.
+    pub(crate) fn into_target(self) -> Uri {
+        self.target.into()
     }
 
     /// The plain dot segments are gone from every `Url`, so a prefix of the path decides.
@@ -302,7 +317,8 @@ impl Url {
         let authority = Authority::from_maybe_shared(Bytes::from(authority));
         let authority = authority.map_err(|_| UrlError::Host)?;
         let target = PathAndQuery::from_static("/");
-        Url { https, authority, target, text: OnceLock::new() }.with_path(normal, query)
+        let origin = Origin { https, authority };
+        Url { origin, target, text: OnceLock::new() }.with_path(normal, query)
     }
 
     /// The standard's relative state: no scheme, no authority.
@@ -334,14 +350,13 @@ impl Url {
 
     /// The same with a path and query that are encoded.
     fn with_target(&self, target: String) -> Result<Url, UrlError> {
-        let origin = self.scheme().as_str().len() + "://".len() + self.authority.as_str().len();
-        if origin + target.len() > MAX_LEN {
+        let before = self.origin.scheme().as_str().len() + "://".len();
+        if before + self.origin.authority.as_str().len() + target.len() > MAX_LEN {
             return Err(UrlError::TooLong);
         }
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
         let target = target.map_err(|_| UrlError::Character)?;
-        let (https, authority) = (self.https, self.authority.clone());
-        Ok(Url { https, authority, target, text: OnceLock::new() })
+        Ok(Url { origin: self.origin.clone(), target, text: OnceLock::new() })
     }
 }
 
@@ -540,6 +555,8 @@ fn check_hidden_dots(path: &str) -> Result<(), UrlError> {
     }
     Ok(())
 }
+
+mod origin;
 
 #[cfg(test)]
 mod oracle;

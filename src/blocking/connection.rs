@@ -15,8 +15,9 @@ use super::current;
 use super::wire::Wire;
 use crate::engine::chunks::Chunks;
 use crate::error::{ErrorKind, Phase};
-use crate::idle::{Idle, Origin};
+use crate::idle::Idle;
 use crate::transport::{Exchange, Failure, MAX_HEAD};
+use crate::url::Origin;
 
 pub(super) fn other(failure: Failure) -> Error {
     Error::Other(failure.into())
@@ -29,7 +30,8 @@ pub(super) fn exchange<T>(look: impl FnOnce(&Arc<Exchange>) -> T) -> Result<T, E
 
 /// The bytes on their way in and out, and the wire.
 pub(super) struct Connection {
-    origin: Origin,
+    /// `None` where it may not serve again.
+    origin: Option<Origin>,
     wire: Wire,
     buffers: LazyBuffers,
     chunks: Chunks,
@@ -48,7 +50,7 @@ impl Connection {
     }
 
     pub(super) fn leads_to(&self, uri: &Uri) -> bool {
-        self.origin.is_of(uri)
+        self.origin.as_ref().is_some_and(|origin| origin.is_of(uri))
     }
 
     /// Whether nothing has happened to it since it was put away.

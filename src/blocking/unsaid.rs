@@ -1,7 +1,7 @@
 //! What ureq is not told of a request. It has no need to know where one goes and
 //! with what, and logs targets and, byte for byte, heads: a credential may be in either.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Uri};
 
@@ -39,18 +39,18 @@ impl Unsaid {
         }
         frame(&mut parts.headers, body);
         let mut head = head(parts, proxy.is_some());
-        let told = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT];
-        let mut told = told.map(|name| (parts.headers.remove(&name), name));
-        let announced = told[2].0.is_some();
+        let framing =
+            |name: &HeaderName| [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT].contains(name);
+        let told = parts.headers.iter().filter(|(name, _)| framing(name));
+        let told: Vec<_> = told.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let announced = told.iter().any(|(name, _)| name == EXPECT);
+        parts.headers.clear();
+        parts.headers.insert(HOST, HeaderValue::from_static("-"));
+        parts.headers.extend(told);
         let small = body.bytes().filter(|it| (1..=SMALL).contains(&it.len()) && !announced);
         if let Some(bytes) = small {
             head.extend_from_slice(bytes);
-            told[0].0 = Some(HeaderValue::from_static("0"));
-        }
-        parts.headers.clear();
-        parts.headers.insert(HOST, HeaderValue::from_static("-"));
-        for (value, name) in told {
-            value.map(|value| parts.headers.insert(name, value));
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let uri = std::mem::replace(&mut parts.uri, stand_in.clone());
         Unsaid { uri, head, whole: small.is_some(), announced }

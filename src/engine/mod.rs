@@ -221,15 +221,13 @@ impl<'a> Call<'a> {
             return Err(mistake);
         }
         let base = self.api.base();
-        let parsed = if self.request.absolute {
-            Url::parse(&self.request.target)
+        let mut url = if self.request.absolute {
+            Url::parse(&self.request.target)?
         } else {
-            base.join(&self.request.target)
+            base.join(&self.request.target)?
         };
-        let wrong = |error: crate::url::UrlError| Mistake::new("URL", error.as_str());
-        let mut url = parsed.map_err(wrong)?;
         if !self.request.query.is_empty() {
-            url.append_query(&self.request.query).map_err(wrong)?;
+            url.append_query(&self.request.query)?;
         }
         self.api.gates().check(self.request.cost)?;
         if self.api.keys() && !self.request.is_idempotent() {

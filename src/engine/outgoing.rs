@@ -1,7 +1,7 @@
 //! A request as it goes to the transport.
 
+use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Uri};
 
 use super::Hop;
 use super::coding;
@@ -9,29 +9,56 @@ use super::redirect;
 use crate::api::Api;
 use crate::auth::{Auth, Kind};
 use crate::body::Body;
-use crate::error::Mistake;
+use crate::error::{ErrorKind, Mistake, Sent};
 use crate::request::Request;
-use crate::url;
+use crate::transport::Failure;
+use crate::url::{self, Origin, Url};
 
 /// A request until it is sent. It stays in one place: it is large, and each future on the way to
 /// the transport would hold it.
 #[derive(Default)]
-pub(crate) struct Outgoing(Option<http::Request<Body>>);
+pub(crate) struct Outgoing(Option<Parts>);
+
+/// How a request names its URL depends on who gets it, so it is put together as it is sent.
+struct Parts {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Body,
+}
 
 const SENT: &str = "a request is sent once";
 
 impl Outgoing {
-    pub(crate) fn new(request: http::Request<Body>) -> Outgoing {
-        Outgoing(Some(request))
+    /// A request that others have made.
+    pub(crate) fn new(request: http::Request<Body>) -> Result<Outgoing, Failure> {
+        let (head, body) = request.into_parts();
+        let relative = || Failure::new(ErrorKind::Request, "its URL is not one of http or https");
+        let url = Url::of(head.uri).ok_or_else(|| relative().sent(Sent::No).lasting())?;
+        Ok(Outgoing(Some(Parts { method: head.method, url, headers: head.headers, body })))
     }
 
-    pub(crate) fn uri(&self) -> &Uri {
-        self.0.as_ref().expect(SENT).uri()
+    pub(crate) fn origin(&self) -> &Origin {
+        self.0.as_ref().expect(SENT).url.origin()
     }
 
-    /// To be called once.
+    /// The request with its whole URL. To be called once.
     pub(crate) fn take(&mut self) -> http::Request<Body> {
-        self.0.take().expect(SENT)
+        self.take_as(true, |body| body)
+    }
+
+    /// The same with its whole URL or just the target, and the body as it is wanted.
+    pub(crate) fn take_as<B>(
+        &mut self,
+        whole: bool,
+        load: impl FnOnce(Body) -> B,
+    ) -> http::Request<B> {
+        let Parts { method, url, headers, body } = self.0.take().expect(SENT);
+        let mut request = http::Request::new(load(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = if whole { url.into_uri() } else { url.into_target() };
+        *request.headers_mut() = headers;
+        request
     }
 }
 
@@ -47,30 +74,26 @@ pub(super) fn build(
     let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
     let length = body.length();
     let has_body = !body.is_empty();
-    let out = place.0.insert(http::Request::new(body));
-    *out.method_mut() = hop.method.clone();
-    *out.uri_mut() = hop.url.to_uri();
+    let (method, url, headers) = (hop.method.clone(), hop.url.clone(), HeaderMap::new());
+    let Parts { url, headers, .. } = place.0.insert(Parts { method, url, headers, body });
     // Room for a credential, a length and Host; a clone of the API's would have none.
-    out.headers_mut().reserve(api.headers().len() + request.headers.len() + 3);
-    redirect::pass_on(hop.trusted, api.headers(), out.headers_mut());
-    redirect::pass_on(hop.at_home, &request.headers, out.headers_mut());
+    headers.reserve(api.headers().len() + request.headers.len() + 3);
+    redirect::pass_on(hop.trusted, api.headers(), headers);
+    redirect::pass_on(hop.at_home, &request.headers, headers);
     if !hop.carries {
-        redirect::strip_content(out.headers_mut());
+        redirect::strip_content(headers);
     }
     match auth.map(|auth| &auth.kind) {
-        Some(Kind::Header(name, value)) => drop(out.headers_mut().insert(name, value.clone())),
+        Some(Kind::Header(name, value)) => drop(headers.insert(name, value.clone())),
         Some(Kind::Query(name, secret)) => {
-            let mut url = hop.url.clone();
             // A redirect or a link may bring the parameter back, and would bring two the next time.
             url.remove_query(name);
             let mut pair = String::new();
             url::push_query(&mut pair, name, secret.expose());
-            url.append_query(&pair).map_err(|e| Mistake::new("URL", e.as_str()))?;
-            *out.uri_mut() = url.to_uri();
+            url.append_query(&pair)?;
         }
         _ => {}
     }
-    let headers = out.headers_mut();
     if let Some(jar) = api.jar().filter(|_| !headers.contains_key(header::COOKIE)) {
         let cookies = jar.give(&hop.url, api.clock().wall());
         headers.extend(cookies.map(|cookies| (header::COOKIE, cookies)));

@@ -11,7 +11,7 @@ use std::{io, mem};
 
 use bytes::Bytes;
 use http::header::{EXPECT, HOST};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
 use hyper::client::conn::{TrySendError, http1};
@@ -22,9 +22,10 @@ use super::socket::Link;
 use super::wire::Wire;
 use crate::engine::redirect::pass_on;
 use crate::error::{ErrorKind, Phase};
-use crate::idle::{Idle, Origin};
+use crate::idle::Idle;
 use crate::proxy::{self, Proxy};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
+use crate::url::Origin;
 
 type Answer = Result<Response<HyperBody>, TrySendError<Request<Outgoing>>>;
 
@@ -47,33 +48,32 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn new(
         (wire, link): (Wire, Arc<Link>),
-        uri: &Uri,
+        origin: Origin,
         forwarder: Option<Box<Proxy>>,
         exchange: &Exchange,
     ) -> Result<Box<Connection>, Failure> {
         // Told of a number of fields, even of its own, it would allocate for each head.
         let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
         let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
-        let authority = uri.authority().map(|authority| authority.as_str());
-        let host = authority.and_then(|text| HeaderValue::from_str(text).ok());
+        let host = HeaderValue::from_str(origin.host_header());
         let mut fields = HeaderMap::new();
-        fields.insert(HOST, host.expect("the engine's URLs have a good host"));
+        fields.insert(HOST, host.expect("a URL has a good host"));
         forwarder.iter().for_each(|proxy| proxy.sign(&mut fields));
         let waker = Waker::from(Arc::new(Halves(link.clone())));
-        let (driver, origin) = (Some(driver), Origin::of(uri));
+        let driver = Some(driver);
         Ok(Box::new(Connection { sender, driver, waker, link, origin, fields, forwarder }))
     }
 
     /// Sends the request that `made` gives, and drives the connection until the head is there. An
     /// `Err` inside says that this one, which has served before, does not any more: nothing went
     /// out, and here is the request. It comes by a function, for the future would keep room for it
-    /// after hyper has it.
+    /// after hyper has it. The function is told whether the whole URL is wanted, for a proxy.
     ///
     /// hyper reads before it writes. So the system is asked about an idle connection as it is used,
     /// also about one put away just now: what came in the meantime would be taken for the answer.
     pub(super) async fn send(
         &mut self,
-        made: impl FnOnce() -> Request<Outgoing>,
+        made: impl FnOnce(bool) -> Request<Outgoing>,
         exchange: &Exchange,
     ) -> Result<Result<Response<HyperBody>, Box<Request<Outgoing>>>, Failure> {
         self.link.serve();
@@ -81,7 +81,7 @@ impl Connection {
             self.link.probe();
         }
         exchange.enter(Phase::Send);
-        let (answer, untaken, mut hold) = self.begin(made(), exchange);
+        let (answer, untaken, mut hold) = self.begin(made(self.forwarder.is_some()), exchange);
         let (mut first, mut gone) = (true, (0, false));
         let mut answer = pin!(answer);
         poll_fn(move |cx| {
@@ -142,13 +142,9 @@ impl Connection {
         (self.sender.try_send_request(request), untaken, hold)
     }
 
-    /// hyper wants a Host, and a path where we have a whole URL, unless that is for a proxy.
+    /// Adds what belongs to the connection.
     fn address(&self, request: &mut Request<Outgoing>) {
         pass_on(true, &self.fields, request.headers_mut());
-        if self.forwarder.is_none() {
-            let path = mem::take(request.uri_mut()).into_parts().path_and_query;
-            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-        }
         if request.body().0.is_some() && request.headers().contains_key(EXPECT) {
             let held = Arc::new(AtomicBool::new(true));
             request.body_mut().hold(held.clone());

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 
 use super::h1;
 use super::reader::Reader;
 use crate::api::Api;
 use crate::body::Body;
 use crate::transport::{Exchange, Failure};
+use crate::url::Origin;
 
 pub(super) enum Hub {}
 
@@ -21,7 +22,7 @@ impl Hub {
         None
     }
 
-    pub(super) async fn line(&self, _: &Uri, _: &Exchange) -> Result<Line, Failure> {
+    pub(super) async fn line(&self, _: &Origin, _: &Exchange) -> Result<Line, Failure> {
         match *self {}
     }
 }

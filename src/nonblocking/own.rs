@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 
 use super::connect::Means;
 use super::h1::Connection;
@@ -16,6 +16,7 @@ use crate::body::Body;
 use crate::engine::Outgoing;
 use crate::idle::Idle;
 use crate::transport::{Exchange, Failure};
+use crate::url::Origin;
 
 pub(crate) struct Own {
     means: Means,
@@ -36,7 +37,7 @@ impl Own {
     ) -> Result<Response<Reader>, Failure> {
         let mut fresh = None;
         if let Some(hub) = &self.hub {
-            match hub.line(request.uri(), exchange).await? {
+            match hub.line(request.origin(), exchange).await? {
                 Line::Shared(connection) => {
                     // On the heap, for the future of every call would hold it.
                     return Box::pin(connection.run(request.take(), exchange)).await;
@@ -46,39 +47,44 @@ impl Own {
         }
         let mut connection = match fresh {
             Some(connection) => connection,
-            None => self.connection(request.uri(), exchange).await?,
+            None => self.connection(request.origin(), exchange).await?,
         };
         let mut back: Option<Box<Request<outgoing::Outgoing>>> = None;
         loop {
-            let made = || match back.take() {
+            let made = |whole| match back.take() {
                 Some(back) => *back,
-                None => request.take().map(outgoing::Outgoing::new),
+                None => request.take_as(whole, outgoing::Outgoing::new),
             };
             match connection.send(made, exchange).await? {
                 Ok(head) => return Ok(connection.response(head, exchange, &self.idle)),
                 Err(request) => back = Some(request),
             }
-            connection = self.connection(connection.origin.uri(), exchange).await?;
+            connection = self.connection(&connection.origin, exchange).await?;
         }
     }
 
     /// One that was used before, or a new one.
-    async fn connection(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+    async fn connection(
+        &self,
+        origin: &Origin,
+        exchange: &Exchange,
+    ) -> Result<Box<Connection>, Failure> {
         let here = (self.means.reactor.here)();
         let idle =
-            self.idle.take(exchange.started(), |it| it.origin.is_of(uri) && it.link.place == here);
+            self.idle.take(exchange.started(), |it| it.origin == *origin && it.link.place == here);
         exchange.set_reused(idle.is_some());
         match idle {
             Some(connection) => Ok(connection),
             // Boxed: it is large, and rare.
-            None => Box::pin(self.open(uri, exchange)).await,
+            None => Box::pin(self.open(origin, exchange)).await,
         }
     }
 
-    async fn open(&self, uri: &Uri, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+    async fn open(&self, origin: &Origin, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
+        let uri = &origin.to_uri();
         let forwarder = self.means.forwarder(uri)?.cloned().map(Box::new);
         let wire = self.means.connect(uri, exchange).await?;
-        Connection::new(wire, uri, forwarder, exchange).await
+        Connection::new(wire, origin.clone(), forwarder, exchange).await
     }
 }
 
@@ -88,6 +94,6 @@ impl Transport for Own {
         request: Request<Body>,
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
-        self.run(&mut Outgoing::new(request), &exchange).await
+        self.run(&mut Outgoing::new(request)?, &exchange).await
     }
 }

@@ -106,7 +106,7 @@ impl HttpClient {
     ) -> Result<(response::Parts, Incoming), Failure> {
         let most = self.config.max_connections_per_host;
         let place = self.hosts.enter(request.uri(), most).await;
-        let mut request = Outgoing::new(request);
+        let mut request = Outgoing::new(request)?;
         let (head, reader) = self.transport.send(&mut request, exchange).await?.into_parts();
         Ok((head, Incoming::new(reader, place)))
     }

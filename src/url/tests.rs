@@ -147,7 +147,7 @@ fn resolve_reads_what_servers_send() {
 #[test]
 fn parts() {
     let url = Url::parse("http://[::1]:8080/a?b=c&d&&e=f=g").unwrap();
-    assert_eq!(url.host_header(), "[::1]:8080");
+    assert_eq!(url.origin().host_header(), "[::1]:8080");
     assert_eq!((url.path(), url.query()), ("/a", Some("b=c&d&&e=f=g")));
     assert_eq!(url.to_string(), "http://[::1]:8080/a?b=***&***&&e=***");
     assert_eq!(format!("{url:?}"), r#"Url("http://[::1]:8080/a?b=***&***&&e=***")"#);
@@ -211,5 +211,20 @@ fn items_of_a_name_are_removed_and_the_others_stay_as_they_are() {
         let mut url = Url::parse(given).unwrap();
         url.remove_query("k");
         assert_eq!(url.as_str(), expected, "{given}");
+    }
+}
+
+#[test]
+fn an_origin_is_that_of_an_absolute_url() {
+    let origin = |text: &'static str| Origin::of(&http::Uri::from_static(text));
+    let here = origin("https://h:8443/a?b").expect("absolute");
+    assert_eq!(here.to_uri(), "https://h:8443/");
+    let uri = |text| http::Uri::from_static(text);
+    assert!(here.is_of(&uri("https://h:8443/c")));
+    for other in ["http://h:8443/", "https://h/", "https://h.example:8443/"] {
+        assert!(!here.is_of(&uri(other)) && origin(other).is_some_and(|it| it != here), "{other}");
+    }
+    for none in ["/a", "h:80", "*", "ftp://h/"] {
+        assert!(origin(none).is_none(), "{none}");
     }
 }

@@ -9,7 +9,6 @@ use std::convert::Infallible;
 use std::mem;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use http::Uri;
 use smol::channel::{self, Receiver, Sender};
 
 use super::connect::Means;
@@ -18,9 +17,9 @@ use super::socket::ASYNC_IO;
 use crate::api::Api;
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::http2::Http2;
-use crate::idle::Origin;
 use crate::sync::lock;
 use crate::transport::{Exchange, Failure};
+use crate::url::Origin;
 use connection::{Connection, Terms};
 pub(super) use stream::Incoming;
 
@@ -70,19 +69,19 @@ impl Hub {
         Some(Box::new(Hub { prior, means, terms, origins: Mutex::default() }))
     }
 
-    /// The line for a request to this URL. The first to ask opens the connection; the others wait
+    /// The line for requests to this origin. The first to ask opens the connection; the others wait
     /// for it. If that fails, it fails for all of them; if it is given up, another one goes on.
-    pub(super) async fn line(&self, uri: &Uri, exchange: &Exchange) -> Result<Line, Failure> {
-        if self.prior && self.means.forwarder(uri)?.is_some() {
+    pub(super) async fn line(&self, origin: &Origin, exchange: &Exchange) -> Result<Line, Failure> {
+        if self.prior && self.means.forwarder(&origin.to_uri())?.is_some() {
             let what = "a proxy that forwards is not asked for HTTP/2 by prior knowledge";
             return Err(Failure::new(ErrorKind::Request, what).sent(Sent::No).lasting());
         }
-        if !self.prior && uri.scheme_str() != Some("https") {
+        if !self.prior && !origin.is_https() {
             return Ok(Line::Single(None));
         }
         let mut waited = false;
         loop {
-            match self.look(uri) {
+            match self.look(origin) {
                 Look::Shared(shared) => {
                     exchange.set_reused(!waited);
                     return Ok(Line::Shared(shared));
@@ -90,7 +89,7 @@ impl Hub {
                 Look::Http1 => return Ok(Line::Single(None)),
                 Look::Lead(lead) => {
                     // Boxed: it is large, and rare.
-                    return Box::pin(self.open(lead, uri, exchange)).await;
+                    return Box::pin(self.open(lead, exchange)).await;
                 }
                 Look::Wait(opening) => {
                     exchange.enter(Phase::Connect);
@@ -104,9 +103,9 @@ impl Hub {
         }
     }
 
-    fn look(&self, uri: &Uri) -> Look<'_> {
+    fn look(&self, origin: &Origin) -> Look<'_> {
         let mut origins = lock(&self.origins);
-        let at = origins.iter().position(|(origin, _)| origin.is_of(uri));
+        let at = origins.iter().position(|(known, _)| known == origin);
         match at.map(|at| &origins[at].1) {
             Some(Known::Http1) => return Look::Http1,
             Some(Known::Opening(opening)) => return Look::Wait(opening.clone()),
@@ -117,23 +116,23 @@ impl Hub {
         let opening = Arc::new(Opening { over, failure: OnceLock::new() });
         let many = origins.len() >= REMEMBERED;
         let (kept, gone): (Vec<_>, Vec<_>) =
-            mem::take(&mut *origins).into_iter().partition(|(origin, known)| match known {
-                _ if origin.is_of(uri) => false,
+            mem::take(&mut *origins).into_iter().partition(|(other, known)| match known {
+                _ if other == origin => false,
                 Known::Opening(_) => true,
                 Known::Http2(shared) => shared.is_good(),
                 Known::Http1 => !many,
             });
         *origins = kept;
-        origins.push((Origin::of(uri), Known::Opening(opening.clone())));
+        origins.push((origin.clone(), Known::Opening(opening.clone())));
         drop(origins);
         // Connections are closed after the lock is gone.
         drop(gone);
-        Look::Lead(Lead { hub: self, origin: Origin::of(uri), opening, _tell: tell })
+        Look::Lead(Lead { hub: self, origin: origin.clone(), opening, _tell: tell })
     }
 
-    async fn open(&self, lead: Lead<'_>, uri: &Uri, exchange: &Exchange) -> Result<Line, Failure> {
+    async fn open(&self, lead: Lead<'_>, exchange: &Exchange) -> Result<Line, Failure> {
         exchange.set_reused(false);
-        match self.opened(uri, exchange).await {
+        match self.opened(&lead.origin, exchange).await {
             Ok(line) => {
                 lead.knows(match &line {
                     Line::Shared(shared) => Known::Http2(shared.clone()),
@@ -148,12 +147,12 @@ impl Hub {
         }
     }
 
-    async fn opened(&self, uri: &Uri, exchange: &Exchange) -> Result<Line, Failure> {
-        let (wire, link) = self.means.connect(uri, exchange).await?;
+    async fn opened(&self, origin: &Origin, exchange: &Exchange) -> Result<Line, Failure> {
+        let (wire, link) = self.means.connect(&origin.to_uri(), exchange).await?;
         if self.prior || wire.agreed_on_http2() {
             return Ok(Line::Shared(Connection::open(wire, &self.terms, exchange).await?));
         }
-        let single = h1::Connection::new((wire, link), uri, None, exchange).await?;
+        let single = h1::Connection::new((wire, link), origin.clone(), None, exchange).await?;
         Ok(Line::Single(Some(single)))
     }
 }
