@@ -56,13 +56,19 @@ impl Inbox {
         wanted: Wanted,
         asked: impl FnOnce() -> Option<&'a HeaderValue>,
     ) -> Result<Inbox, Failure> {
-        let seen = Seen::of(&head.headers)?;
+        let seen = Seen::of(&head.headers);
+        // A transport may stop reading a head at the limit, or a little above it.
+        if head.headers.len() > MAX_FIELDS || seen.size > MAX_HEAD {
+            return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
+        }
         if seen.transfer_coding || head.status.is_informational() {
             check_framing(&head)?;
         }
         let bodiless = method == Method::HEAD || head.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
-        let length = seen.length?;
+        if seen.unclear {
+            return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));
+        }
         if !bodiless && wanted != Wanted::None && seen.content_coding {
             if let Some(codings) = codings(&head.headers, asked())? {
                 decoder = Some(Decoder::new(&codings)?);
@@ -71,7 +77,7 @@ impl Inbox {
             }
         }
         if let Wanted::Whole(most) | Wanted::Pieces(most) = wanted {
-            let length = length.filter(|_| !bodiless && decoder.is_none());
+            let length = seen.length.filter(|_| !bodiless && decoder.is_none());
             if length.is_some_and(|length| length > most as u64) {
                 return Err(too_large(most));
             }
@@ -209,29 +215,29 @@ fn too_large(most: usize) -> Failure {
 }
 
 /// What a head says of the body: one look at all fields is less than a search for each.
+#[derive(Default)]
 struct Seen {
+    size: usize,
     transfer_coding: bool,
     content_coding: bool,
-    length: Result<Option<u64>, Failure>,
+    length: Option<u64>,
+    /// Nobody knows what it says of the length.
+    unclear: bool,
 }
 
 impl Seen {
-    /// A transport may stop reading a head at the limit, or a little above it.
-    fn of(headers: &HeaderMap) -> Result<Seen, Failure> {
-        let mut size = 0;
-        let mut seen = Seen { transfer_coding: false, content_coding: false, length: Ok(None) };
+    fn of(headers: &HeaderMap) -> Seen {
+        let mut seen = Seen::default();
         for (name, value) in headers {
-            size += name.as_str().len() + value.len() + 4;
+            seen.size += name.as_str().len() + value.len() + 4;
             if *name == CONTENT_LENGTH {
-                seen.length = seen.length.and_then(|length| told(length, value));
+                seen.length = told(seen.length, value);
+                seen.unclear |= seen.length.is_none();
             }
             seen.transfer_coding |= *name == TRANSFER_ENCODING;
             seen.content_coding |= *name == CONTENT_ENCODING;
         }
-        if headers.len() > MAX_FIELDS || size > MAX_HEAD {
-            return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
-        }
-        Ok(seen)
+        seen
     }
 }
 
@@ -252,15 +258,14 @@ fn check_framing(head: &Parts) -> Result<(), Failure> {
 
 /// The length that the head tells, `length` before this value. The same number told again counts
 /// once; of anything else nobody knows what it means, also where no body follows (RFC 9112 section 6.3).
-fn told(mut length: Option<u64>, value: &HeaderValue) -> Result<Option<u64>, Failure> {
+fn told(mut length: Option<u64>, value: &HeaderValue) -> Option<u64> {
     for number in value.as_bytes().split(|byte| *byte == b',') {
-        let number = decimal(number.trim_ascii());
-        if number.is_none() || length.is_some_and(|length| Some(length) != number) {
-            return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));
+        let number = decimal(number.trim_ascii())?;
+        if *length.get_or_insert(number) != number {
+            return None;
         }
-        length = number;
     }
-    Ok(length)
+    length
 }
 
 /// Digits alone; `parse` would take a sign.
