@@ -144,10 +144,11 @@ impl Url {
     /// Joins a target as the caller wrote it to this base, below which the result must stay: the
     /// target may hold foreign data, and the request will carry credentials for this base.
     pub(crate) fn join(&self, target: &str) -> Result<Url, UrlError> {
-        if is_plain(target) && self.path().ends_with('/') {
+        let base = self.path();
+        if is_plain(target) && base.ends_with('/') {
             // There is no way for it to lead anywhere but below.
-            let mut path = String::with_capacity(self.path().len() + target.len());
-            path.push_str(self.path());
+            let mut path = String::with_capacity(base.len() + target.len());
+            path.push_str(base);
             path.push_str(target);
             return self.with_target(path);
         }
@@ -354,8 +355,7 @@ impl Url {
         if before + self.origin.authority.as_str().len() + target.len() > MAX_LEN {
             return Err(UrlError::TooLong);
         }
-        let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
-        let target = target.map_err(|_| UrlError::Character)?;
+        let target = PathAndQuery::try_from(target).map_err(|_| UrlError::Character)?;
         Ok(Url { origin: self.origin.clone(), target, text: OnceLock::new() })
     }
 }

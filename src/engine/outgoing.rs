@@ -74,10 +74,10 @@ pub(super) fn build(
     let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
     let length = body.length();
     let has_body = !body.is_empty();
-    let (method, url, headers) = (hop.method.clone(), hop.url.clone(), HeaderMap::new());
-    let Parts { url, headers, .. } = place.0.insert(Parts { method, url, headers, body });
+    let (method, url) = (hop.method.clone(), hop.url.clone());
     // Room for a credential, a length and Host; a clone of the API's would have none.
-    headers.reserve(api.headers().len() + request.headers.len() + 3);
+    let headers = HeaderMap::with_capacity(api.headers().len() + request.headers.len() + 3);
+    let Parts { url, headers, .. } = place.0.insert(Parts { method, url, headers, body });
     redirect::pass_on(hop.trusted, api.headers(), headers);
     redirect::pass_on(hop.at_home, &request.headers, headers);
     if !hop.carries {
