@@ -203,12 +203,8 @@ impl<'a> Call<'a> {
 
     pub(crate) fn begin(&mut self) -> Step {
         let now = self.began;
-        match self.prepare() {
-            Ok(hop) => {
-                self.spans.begin(&hop.method, &hop.url);
-                self.hop = Some(hop);
-            }
-            Err(mistake) => return self.fail(mistake.into(), now),
+        if let Err(mistake) = self.prepare() {
+            return self.fail(mistake.into(), now);
         }
         let call = lock(&self.api.shared().budget).count_call(now);
         self.random = self.api.random(call, self.request.retry.as_deref());
@@ -216,31 +212,24 @@ impl<'a> Call<'a> {
     }
 
     /// Checks what can be checked before anything is sent.
-    fn prepare(&mut self) -> Result<Hop, Mistake> {
+    fn prepare(&mut self) -> Result<(), Mistake> {
         if let Some(mistake) = self.request.mistake.take() {
             return Err(mistake);
-        }
-        let base = self.api.base();
-        let mut url = if self.request.absolute {
-            Url::parse(&self.request.target)?
-        } else {
-            base.join(&self.request.target)?
-        };
-        if !self.request.query.is_empty() {
-            url.append_query(&self.request.query)?;
         }
         self.api.gates().check(self.request.cost)?;
         if self.api.keys() && !self.request.is_idempotent() {
             let request = std::mem::replace(self.request, Request::get(""));
             *self.request = request.idempotency_key(self.api.fresh_key());
         }
-        Ok(Hop {
-            method: self.request.method.clone(),
-            trusted: !self.request.absolute,
-            at_home: true,
-            carries: true,
-            url,
-        })
+        let Request { method, target, absolute, query, .. } = &*self.request;
+        let url = if *absolute { Url::parse(target)? } else { self.api.base().join(target)? };
+        let (method, trusted, at_home, carries) = (method.clone(), !absolute, true, true);
+        let hop = self.hop.insert(Hop { method, url, trusted, at_home, carries });
+        if !query.is_empty() {
+            hop.url.append_query(query)?;
+        }
+        self.spans.begin(&hop.method, &hop.url);
+        Ok(())
     }
 
     /// A good credential first, then a place.
@@ -268,7 +257,7 @@ impl<'a> Call<'a> {
             return self.cancelled(now);
         }
         if let Some(permit) = self.api.gates().at_once(self.request.cost, now) {
-            return self.placed(Ok(permit), now);
+            return self.placed(permit, now);
         }
         self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
@@ -286,19 +275,17 @@ impl<'a> Call<'a> {
     pub(crate) fn admitted(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
         self.waiting = None;
         self.started += now.saturating_duration_since(self.since);
-        self.placed(result, now)
-    }
-
-    fn placed(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
         match result {
-            Ok(permit) => {
-                self.permit = Some(permit);
-                self.note(|record| record.admitted(now));
-                self.send(now)
-            }
+            Ok(permit) => self.placed(permit, now),
             Err(_) if self.bounds.until.is_some_and(|at| now >= at) => self.out_of_time(now),
             Err(error) => self.fail(error, now),
         }
+    }
+
+    fn placed(&mut self, permit: Permit, now: Instant) -> Step {
+        self.permit = Some(permit);
+        self.note(|record| record.admitted(now));
+        self.send(now)
     }
 
     fn out_of_time(&mut self, now: Instant) -> Step {
