@@ -276,11 +276,7 @@ impl Url {
     }
 
     pub(crate) fn to_uri(&self) -> Uri {
-        self.clone().into_uri()
-    }
-
-    pub(crate) fn into_uri(self) -> Uri {
-        self.origin.into_uri(self.target)
+        self.origin.with(self.target.clone())
     }
 
     /// Of a request that others have made.
@@ -291,8 +287,8 @@ impl Url {
     }
 
     /// The path and the query alone, which is what a server is asked for.
-    pub(crate) fn into_target(self) -> Uri {
-        self.target.into()
+    pub(crate) fn to_target(&self) -> Uri {
+        self.target.clone().into()
     }
 
     /// The plain dot segments are gone from every `Url`, so a prefix of the path decides.

@@ -93,7 +93,7 @@ fn exchange(
     rest: &mut Option<Rest>,
 ) -> Result<Reply, Failure> {
     *rest = None;
-    let request = call.outgoing.take();
+    let request = call.outgoing().take();
     let (head, mut body) = transport.send(request, exchange)?.into_parts();
     let mut inbox = call.inbox(head, exchange)?;
     if inbox.is_open() {

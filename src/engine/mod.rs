@@ -54,7 +54,7 @@ use credentials::{Live, Refresh, Standing};
 use gate::{Admit, Permit};
 use inbox::{Inbox, Reply, Wanted};
 pub(crate) use opened::{Opened, io_error};
-pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::{Addressed, Outgoing};
 
 /// Bytes kept of the body of a response that was judged a failure.
 pub(crate) const EVIDENCE: usize = 8 << 10;
@@ -69,7 +69,7 @@ pub(crate) enum Step {
     Refresh(Refresh),
     /// Wait for admission; then `admitted`.
     Acquire(Admit),
-    /// Send what is in `outgoing`, and take the response into an `inbox`; then `received`.
+    /// Send what `outgoing` gives, and take the response into an `inbox`; then `received`.
     Send(Arc<Exchange>),
     /// Wait until then; then `woken`.
     Sleep(Instant),
@@ -128,8 +128,7 @@ pub(crate) struct Call<'a> {
     /// Handed on to the transport, which may have to wait; never asked here.
     seat: Seat,
     hop: Option<Hop>,
-    /// For the transport to take; one for each `Step::Send`.
-    pub(crate) outgoing: Outgoing,
+    outgoing: Outgoing,
     random: fastrand::Rng,
     /// When the call began, moved on by the time it spent at the gate.
     started: Instant,
@@ -325,6 +324,11 @@ impl<'a> Call<'a> {
         self.note(|record| record.sent(cause, now));
         let (seat, cancel) = (self.seat.clone(), self.bounds.cancel.clone());
         Step::Send(Arc::new(Exchange::new(seat, now, *self.api.timeouts(), end, cancel)))
+    }
+
+    /// For the transport to take; one for each `Step::Send`.
+    pub(crate) fn outgoing(&mut self) -> Addressed<'_> {
+        self.outgoing.to(&self.hop.as_ref().expect(BEGUN).url)
     }
 
     /// Where the body goes, now that the head is there.

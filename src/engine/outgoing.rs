@@ -19,27 +19,40 @@ use crate::url::{self, Origin, Url};
 #[derive(Default)]
 pub(crate) struct Outgoing(Option<Parts>);
 
-/// How a request names its URL depends on who gets it, so it is put together as it is sent.
 struct Parts {
     method: Method,
-    url: Url,
     headers: HeaderMap,
     body: Body,
+    /// In the place of the hop's, where a credential is in it.
+    url: Option<Url>,
 }
 
 const SENT: &str = "a request is sent once";
 
 impl Outgoing {
-    /// A request that others have made.
-    pub(crate) fn new(request: http::Request<Body>) -> Result<Outgoing, Failure> {
+    /// A request that others have made, and its URL.
+    pub(crate) fn foreign(request: http::Request<Body>) -> Result<(Outgoing, Url), Failure> {
         let (head, body) = request.into_parts();
         let relative = || Failure::new(ErrorKind::Request, "its URL is not one of http or https");
         let url = Url::of(head.uri).ok_or_else(|| relative().sent(Sent::No).lasting())?;
-        Ok(Outgoing(Some(Parts { method: head.method, url, headers: head.headers, body })))
+        let parts = Parts { method: head.method, headers: head.headers, body, url: None };
+        Ok((Outgoing(Some(parts)), url))
     }
 
+    pub(crate) fn to<'a>(&'a mut self, url: &'a Url) -> Addressed<'a> {
+        Addressed { request: self, url }
+    }
+}
+
+/// A request as a transport gets it. How it names its URL depends on who is to have it.
+pub(crate) struct Addressed<'a> {
+    request: &'a mut Outgoing,
+    url: &'a Url,
+}
+
+impl Addressed<'_> {
     pub(crate) fn origin(&self) -> &Origin {
-        self.0.as_ref().expect(SENT).url.origin()
+        self.url.origin()
     }
 
     /// The request with its whole URL. To be called once.
@@ -53,10 +66,11 @@ impl Outgoing {
         whole: bool,
         load: impl FnOnce(Body) -> B,
     ) -> http::Request<B> {
-        let Parts { method, url, headers, body } = self.0.take().expect(SENT);
+        let Parts { method, headers, body, url } = self.request.0.take().expect(SENT);
+        let url = url.as_ref().unwrap_or(self.url);
         let mut request = http::Request::new(load(body));
         *request.method_mut() = method;
-        *request.uri_mut() = if whole { url.into_uri() } else { url.into_target() };
+        *request.uri_mut() = if whole { url.to_uri() } else { url.to_target() };
         *request.headers_mut() = headers;
         request
     }
@@ -74,10 +88,10 @@ pub(super) fn build(
     let body = request.body.clone().filter(|_| hop.carries).unwrap_or_default();
     let length = body.length();
     let has_body = !body.is_empty();
-    let (method, url) = (hop.method.clone(), hop.url.clone());
     // Room for a credential, a length and Host; a clone of the API's would have none.
     let headers = HeaderMap::with_capacity(api.headers().len() + request.headers.len() + 3);
-    let Parts { url, headers, .. } = place.0.insert(Parts { method, url, headers, body });
+    let parts = Parts { method: hop.method.clone(), headers, body, url: None };
+    let Parts { headers, url, .. } = place.0.insert(parts);
     redirect::pass_on(hop.trusted, api.headers(), headers);
     redirect::pass_on(hop.at_home, &request.headers, headers);
     if !hop.carries {
@@ -86,6 +100,7 @@ pub(super) fn build(
     match auth.map(|auth| &auth.kind) {
         Some(Kind::Header(name, value)) => drop(headers.insert(name, value.clone())),
         Some(Kind::Query(name, secret)) => {
+            let url = url.insert(hop.url.clone());
             // A redirect or a link may bring the parameter back, and would bring two the next time.
             url.remove_query(name);
             let mut pair = String::new();

@@ -13,7 +13,7 @@ use super::socket::Reactor;
 use super::transport::Transport;
 use crate::api::Api;
 use crate::body::Body;
-use crate::engine::Outgoing;
+use crate::engine::{Addressed, Outgoing};
 use crate::idle::Idle;
 use crate::transport::{Exchange, Failure};
 use crate::url::Origin;
@@ -32,7 +32,7 @@ impl Own {
 
     pub(super) async fn run(
         &self,
-        request: &mut Outgoing,
+        mut request: Addressed<'_>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let mut fresh = None;
@@ -94,6 +94,7 @@ impl Transport for Own {
         request: Request<Body>,
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
-        self.run(&mut Outgoing::new(request)?, &exchange).await
+        let (mut request, url) = Outgoing::foreign(request)?;
+        self.run(request.to(&url), &exchange).await
     }
 }

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::socket::{ASYNC_IO, Reactor};
 use crate::api::Api;
 use crate::body::Body;
-use crate::engine::Outgoing;
+use crate::engine::Addressed;
 use crate::transport::{Exchange, Failure};
 
 /// Moves one request and its response, and decides nothing.
@@ -96,10 +96,9 @@ impl Kind {
         Kind::Other(Box::new(transport))
     }
 
-    /// Takes the request out of its place.
     pub(crate) async fn send(
         &self,
-        request: &mut Outgoing,
+        mut request: Addressed<'_>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         match self {

@@ -46,13 +46,13 @@ impl Origin {
 
     /// Its root.
     pub(crate) fn to_uri(&self) -> Uri {
-        self.clone().into_uri(PathAndQuery::from_static("/"))
+        self.with(PathAndQuery::from_static("/"))
     }
 
-    pub(super) fn into_uri(self, target: PathAndQuery) -> Uri {
+    pub(super) fn with(&self, target: PathAndQuery) -> Uri {
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme());
-        parts.authority = Some(self.authority);
+        parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(target);
         Uri::from_parts(parts).expect("no part is missing")
     }
