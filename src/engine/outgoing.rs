@@ -17,14 +17,16 @@ use crate::url::{self, Origin, Url};
 /// A request until it is sent. It stays in one place: it is large, and each future on the way to
 /// the transport would hold it.
 #[derive(Default)]
-pub(crate) struct Outgoing(Option<Parts>);
+pub(crate) struct Outgoing {
+    parts: Option<Parts>,
+    /// In the place of the hop's, where a credential is in it.
+    url: Option<Url>,
+}
 
 struct Parts {
     method: Method,
     headers: HeaderMap,
     body: Body,
-    /// In the place of the hop's, where a credential is in it.
-    url: Option<Url>,
 }
 
 const SENT: &str = "a request is sent once";
@@ -35,8 +37,8 @@ impl Outgoing {
         let (head, body) = request.into_parts();
         let relative = || Failure::new(ErrorKind::Request, "its URL is not one of http or https");
         let url = Url::of(head.uri).ok_or_else(|| relative().sent(Sent::No).lasting())?;
-        let parts = Parts { method: head.method, headers: head.headers, body, url: None };
-        Ok((Outgoing(Some(parts)), url))
+        let parts = Some(Parts { method: head.method, headers: head.headers, body });
+        Ok((Outgoing { parts, url: None }, url))
     }
 
     pub(crate) fn to<'a>(&'a mut self, url: &'a Url) -> Addressed<'a> {
@@ -66,8 +68,8 @@ impl Addressed<'_> {
         whole: bool,
         load: impl FnOnce(Body) -> B,
     ) -> http::Request<B> {
-        let Parts { method, headers, body, url } = self.request.0.take().expect(SENT);
-        let url = url.as_ref().unwrap_or(self.url);
+        let Parts { method, headers, body } = self.request.parts.take().expect(SENT);
+        let url = self.request.url.as_ref().unwrap_or(self.url);
         let mut request = http::Request::new(load(body));
         *request.method_mut() = method;
         *request.uri_mut() = if whole { url.to_uri() } else { url.to_target() };
@@ -90,8 +92,9 @@ pub(super) fn build(
     let has_body = !body.is_empty();
     // Room for a credential, a length and Host; a clone of the API's would have none.
     let headers = HeaderMap::with_capacity(api.headers().len() + request.headers.len() + 3);
-    let parts = Parts { method: hop.method.clone(), headers, body, url: None };
-    let Parts { headers, url, .. } = place.0.insert(parts);
+    let parts = Parts { method: hop.method.clone(), headers, body };
+    let headers = &mut place.parts.insert(parts).headers;
+    place.url = None;
     redirect::pass_on(hop.trusted, api.headers(), headers);
     redirect::pass_on(hop.at_home, &request.headers, headers);
     if !hop.carries {
@@ -100,7 +103,7 @@ pub(super) fn build(
     match auth.map(|auth| &auth.kind) {
         Some(Kind::Header(name, value)) => drop(headers.insert(name, value.clone())),
         Some(Kind::Query(name, secret)) => {
-            let url = url.insert(hop.url.clone());
+            let url = place.url.insert(hop.url.clone());
             // A redirect or a link may bring the parameter back, and would bring two the next time.
             url.remove_query(name);
             let mut pair = String::new();
