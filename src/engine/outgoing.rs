@@ -19,8 +19,8 @@ use crate::url::{self, Origin, Url};
 #[derive(Default)]
 pub(crate) struct Outgoing {
     parts: Option<Parts>,
-    /// In the place of the hop's, where a credential is in it.
-    url: Option<Url>,
+    /// In the place of the hop's, where a credential is in it. Boxed, for every call has room for it.
+    url: Option<Box<Url>>,
 }
 
 struct Parts {
@@ -69,7 +69,7 @@ impl Addressed<'_> {
         load: impl FnOnce(Body) -> B,
     ) -> http::Request<B> {
         let Parts { method, headers, body } = self.request.parts.take().expect(SENT);
-        let url = self.request.url.as_ref().unwrap_or(self.url);
+        let url = self.request.url.as_deref().unwrap_or(self.url);
         let mut request = http::Request::new(load(body));
         *request.method_mut() = method;
         *request.uri_mut() = if whole { url.to_uri() } else { url.to_target() };
@@ -103,7 +103,7 @@ pub(super) fn build(
     match auth.map(|auth| &auth.kind) {
         Some(Kind::Header(name, value)) => drop(headers.insert(name, value.clone())),
         Some(Kind::Query(name, secret)) => {
-            let url = place.url.insert(hop.url.clone());
+            let url = place.url.insert(Box::new(hop.url.clone()));
             // A redirect or a link may bring the parameter back, and would bring two the next time.
             url.remove_query(name);
             let mut pair = String::new();

@@ -171,7 +171,7 @@ async fn exchange(
     exchange: &Arc<Exchange>,
     rest: &mut Option<Box<Rest>>,
 ) -> Result<Reply, Failure> {
-    let response = client.transport.send(call.outgoing(), exchange).await?;
+    let response = client.transport.send(&mut call.outgoing(), exchange).await?;
     let (head, mut body) = response.into_parts();
     let mut inbox = call.inbox(head, exchange)?;
     if inbox.is_open() {

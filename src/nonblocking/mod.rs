@@ -239,6 +239,6 @@ mod tests {
     fn the_future_of_a_call_is_small() {
         let client = Client::new(Api::new("http://api.example.com/").unwrap());
         let size = size_of_val(&client.send(Request::get("x")));
-        assert!(size <= 2064, "{size} bytes");
+        assert!(size <= 1984, "{size} bytes");
     }
 }

@@ -32,7 +32,7 @@ impl Own {
 
     pub(super) async fn run(
         &self,
-        mut request: Addressed<'_>,
+        request: &mut Addressed<'_>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let mut fresh = None;
@@ -95,6 +95,6 @@ impl Transport for Own {
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         let (mut request, url) = Outgoing::foreign(request)?;
-        self.run(request.to(&url), &exchange).await
+        self.run(&mut request.to(&url), &exchange).await
     }
 }

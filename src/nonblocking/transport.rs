@@ -98,7 +98,7 @@ impl Kind {
 
     pub(crate) async fn send(
         &self,
-        mut request: Addressed<'_>,
+        request: &mut Addressed<'_>,
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
         match self {

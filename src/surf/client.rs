@@ -107,8 +107,8 @@ impl HttpClient {
         let most = self.config.max_connections_per_host;
         let place = self.hosts.enter(request.uri(), most).await;
         let (mut request, url) = Outgoing::foreign(request)?;
-        let sent = self.transport.send(request.to(&url), exchange);
-        let (head, reader) = sent.await?.into_parts();
+        let mut request = request.to(&url);
+        let (head, reader) = self.transport.send(&mut request, exchange).await?.into_parts();
         Ok((head, Incoming::new(reader, place)))
     }
 
