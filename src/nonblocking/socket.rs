@@ -57,7 +57,7 @@ pub(super) const ASYNC_IO: Reactor = Reactor {
         let io = hub::Io::new(io)?;
         let seat = hub::join(&io, link)?;
         link.seat.get_or_init(|| seat);
-        Ok(Box::new(Watched { io, link: link.clone(), seat, state: State::Try }))
+        Ok(Box::new(Watched { io, link: link.clone() }))
     },
 };
 
@@ -102,10 +102,8 @@ pub(super) struct Link {
     begins: AtomicBool,
     /// An answer came while the peer had yet to take a part of the request.
     early: AtomicBool,
-    /// No response is waited for.
-    rests: AtomicBool,
-    /// The hub knows that news is waited for.
-    waits: AtomicBool,
+    /// Everything was read; news will tell.
+    drained: AtomicBool,
     /// After what there is to read comes the end.
     ended: AtomicBool,
     seat: OnceLock<hub::Seat>,
@@ -125,8 +123,7 @@ impl Link {
             full: AtomicBool::default(),
             begins: AtomicBool::default(),
             early: AtomicBool::default(),
-            rests: AtomicBool::default(),
-            waits: AtomicBool::default(),
+            drained: AtomicBool::default(),
             ended: AtomicBool::default(),
             seat: OnceLock::new(),
         }
@@ -135,7 +132,6 @@ impl Link {
     /// Begins an exchange.
     pub(super) fn serve(&self) {
         self.begins.store(true, Relaxed);
-        self.rests.store(false, Relaxed);
         self.asked.store(false, Relaxed);
         self.written.store(0, Relaxed);
         self.read.store(0, Relaxed);
@@ -144,11 +140,7 @@ impl Link {
     /// There is none any more.
     pub(super) fn rest(&self) {
         self.begins.store(false, Relaxed);
-        self.rests.store(true, Relaxed);
-        self.waits.store(false, Relaxed);
-        if let Some(seat) = self.seat.get() {
-            hub::rest(*seat);
-        }
+        self.seat.get().inspect(|seat| hub::rest(seat));
     }
 
     /// Tells the exchange at hand of the bytes that went and came.
@@ -171,17 +163,23 @@ impl Link {
 
     /// Sees to it that the task is woken when there is more to drive. What came while it was
     /// driven found nobody to wake.
-    pub(super) fn wait(&self, cx: &Context<'_>) {
+    pub(super) fn wait(self: &Arc<Self>, cx: &Context<'_>) {
         self.bell.wakes(cx);
-        if self.stirred.load(Relaxed) || self.bell.is_set() {
+        if self.stirred.load(Relaxed) || self.bell.is_set() || !self.will_hear() {
             self.bell.wake();
         }
     }
 
-    /// Sees to it that news wakes the task at hand.
-    fn listen(&self, cx: &Context<'_>) {
+    /// Whether what comes to be read will ring.
+    fn will_hear(self: &Arc<Self>) -> bool {
+        let seat = self.seat.get().filter(|_| self.drained.load(Relaxed));
+        seat.is_none_or(|seat| hub::wait(seat, self))
+    }
+
+    /// Sees to it that news wakes the task at hand, unless its owner does.
+    fn listen(self: &Arc<Self>, cx: &Context<'_>) {
         if !self.driven.load(Relaxed) {
-            self.bell.wakes(cx);
+            self.wait(cx);
         }
     }
 
@@ -238,53 +236,31 @@ impl Wake for Link {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// There may be something to read.
-    Try,
-    /// Everything was read; news will tell.
-    Drained,
-}
-
 /// On async-io's reactor.
 struct Watched {
     io: hub::Io,
     link: Arc<Link>,
-    seat: hub::Seat,
-    state: State,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        hub::leave(self.seat, &self.io);
+        hub::leave(&self.io);
     }
 }
 
 impl Raw for Watched {
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.state == State::Drained {
-            self.link.listen(cx);
-        }
         if taken(&self.link.look) {
             hub::look(&self.link);
         }
-        loop {
-            if self.link.bell.rang() {
-                self.state = State::Try;
-                self.link.waits.store(false, Relaxed);
-            }
-            if self.state == State::Try {
-                return Poll::Ready(Ok(()));
-            }
-            if self.link.rests.load(Relaxed) || self.link.waits.load(Relaxed) {
-                return Poll::Pending;
-            }
-            if hub::wait(self.seat, &self.io, &self.link)? {
-                self.link.waits.store(true, Relaxed);
-                return Poll::Pending;
-            }
-            self.state = State::Try;
+        if self.link.bell.rang() {
+            self.link.drained.store(false, Relaxed);
         }
+        if !self.link.drained.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        self.link.listen(cx);
+        Poll::Pending
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -294,15 +270,14 @@ impl Raw for Watched {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // What was told may have been of another, who had the seat before.
                     self.link.ended.store(false, Relaxed);
-                    hub::again(self.seat, &self.io)?;
-                    self.state = State::Drained;
+                    hub::again(&self.io)?;
+                    self.link.drained.store(true, Relaxed);
                 }
                 done => {
                     if let Ok(bytes) = done {
                         // A short read took all there was but the end.
                         let ended = bytes == 0 || self.link.ended.load(Relaxed);
-                        let drained = bytes < buffer.len() && !ended;
-                        self.state = if drained { State::Drained } else { State::Try };
+                        self.link.drained.store(bytes < buffer.len() && !ended, Relaxed);
                     }
                     return Poll::Ready(done);
                 }

@@ -2,22 +2,22 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use smol::Async;
 
 use super::Link;
 
-/// The place of a socket: none.
-pub(super) type Seat = ();
+/// The place of a socket: itself, if it is still open.
+pub(super) type Seat = Weak<Async<TcpStream>>;
 
 /// A socket.
-pub(super) struct Io(Async<TcpStream>);
+pub(super) struct Io(Arc<Async<TcpStream>>);
 
 impl Io {
     pub(super) fn new(io: Async<TcpStream>) -> io::Result<Io> {
-        Ok(Io(io))
+        Ok(Io(Arc::new(io)))
     }
 
     pub(super) fn get_ref(&self) -> &TcpStream {
@@ -29,26 +29,23 @@ impl Io {
     }
 }
 
-pub(super) fn join(_: &Io, _: &Arc<Link>) -> io::Result<Seat> {
-    Ok(())
+pub(super) fn join(io: &Io, _: &Arc<Link>) -> io::Result<Seat> {
+    Ok(Arc::downgrade(&io.0))
 }
 
 /// Registers for a wake-up when there is something to read. Whether async-io says
 /// that there is counts for nothing: it may speak of an event long consumed, and
 /// may keep silent about one. Only its wake-up counts.
-pub(super) fn wait((): Seat, io: &Io, link: &Arc<Link>) -> io::Result<bool> {
+pub(super) fn wait(seat: &Seat, link: &Arc<Link>) -> bool {
     let waker = Waker::from(link.clone());
-    for _ in 0..3 {
-        match io.0.poll_readable(&mut Context::from_waker(&waker)) {
-            Poll::Pending => return Ok(true),
-            Poll::Ready(said) => said?,
-        }
-    }
-    // It insists: look.
-    Ok(false)
+    let waits = |io: Arc<Async<TcpStream>>| {
+        // If it insists that there is something: look.
+        (0..3).any(|_| io.poll_readable(&mut Context::from_waker(&waker)).is_pending())
+    };
+    seat.upgrade().is_some_and(waits)
 }
 
-pub(super) fn again((): Seat, _: &Io) -> io::Result<()> {
+pub(super) fn again(_: &Io) -> io::Result<()> {
     Ok(())
 }
 
@@ -57,6 +54,6 @@ pub(super) fn look(link: &Link) {
     link.bell.set();
 }
 
-pub(super) fn rest((): Seat) {}
+pub(super) fn rest(_: &Seat) {}
 
-pub(super) fn leave((): Seat, _: &Io) {}
+pub(super) fn leave(_: &Io) {}

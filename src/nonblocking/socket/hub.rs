@@ -58,6 +58,10 @@ impl Io {
         &self.stream
     }
 
+    fn seat(&self) -> Seat {
+        self.stream.as_raw_fd() as Seat
+    }
+
     pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let writes = match &mut self.writes {
             Some(writes) => writes,
@@ -69,40 +73,40 @@ impl Io {
 
 /// Sees to it that the link is woken when there is something to read, from now on.
 pub(super) fn join(io: &Io, link: &Arc<Link>) -> io::Result<Seat> {
-    Hub::get()?.join(io.get_ref(), link)
+    Hub::get()?.join(io, link)
 }
 
 /// Whether the link's wake-up will come; otherwise there is news already.
-pub(super) fn wait(seat: Seat, _: &Io, _: &Arc<Link>) -> io::Result<bool> {
-    Ok(Hub::get()?.wait(seat))
+pub(super) fn wait(seat: &Seat, _: &Arc<Link>) -> bool {
+    HUB.get().is_some_and(|hub| hub.wait(*seat))
 }
 
 /// Has what there may be to read told once more. The epoll tells of each arrival but
 /// once, and a read that found nothing may have come too early.
-pub(super) fn again(seat: Seat, io: &Io) -> io::Result<()> {
-    Ok(epoll::modify(&Hub::get()?.epoll, io.get_ref(), data(seat), INTEREST)?)
+pub(super) fn again(io: &Io) -> io::Result<()> {
+    Ok(epoll::modify(&Hub::get()?.epoll, io.get_ref(), data(io.seat()), INTEREST)?)
 }
 
 /// Gets the news of this moment to the link.
 pub(super) fn look(link: &Link) {
-    if Hub::get().is_ok_and(Hub::look) {
-        return;
+    if !HUB.get().is_some_and(Hub::look) {
+        link.bell.set();
     }
-    link.bell.set();
 }
 
 /// Nobody waits for this socket any more.
-pub(super) fn rest(seat: Seat) {
+pub(super) fn rest(seat: &Seat) {
     if let Some(hub) = HUB.get() {
         let mut state = lock(&hub.state);
-        state.quiet(seat);
+        state.quiet(*seat);
         hub.mind(state);
     }
 }
 
 /// To be said before the socket is closed.
-pub(super) fn leave(seat: Seat, io: &Io) {
+pub(super) fn leave(io: &Io) {
     if let Some(hub) = HUB.get() {
+        let seat = io.seat();
         // It fails only for one that is not there.
         epoll::delete(&hub.epoll, io.get_ref()).unwrap_or_default();
         let mut state = lock(&hub.state);
@@ -186,15 +190,15 @@ impl Hub {
         })
     }
 
-    fn join(&self, stream: &TcpStream, link: &Arc<Link>) -> io::Result<Seat> {
-        let seat = stream.as_raw_fd() as Seat;
+    fn join(&self, io: &Io, link: &Arc<Link>) -> io::Result<Seat> {
+        let seat = io.seat();
         let mut state = lock(&self.state);
         if state.guests.len() <= seat {
             state.guests.resize_with(seat + 1, || None);
         }
         state.guests[seat] = Some(Guest { link: link.clone(), mood: Mood::Quiet });
         drop(state);
-        let added = epoll::add(&self.epoll, stream, data(seat), INTEREST);
+        let added = epoll::add(&self.epoll, io.get_ref(), data(seat), INTEREST);
         if added.is_err() {
             lock(&self.state).guests[seat] = None;
         }

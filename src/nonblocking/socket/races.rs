@@ -37,7 +37,7 @@ fn nobody_is_missed(wakers: [fn(&Link); 2], driven: bool) -> usize {
 }
 
 /// Asks before it says whom to wake, as the owner of a connection does.
-fn drive(link: &Link, there: &AtomicUsize, cx: &Context<'_>) {
+fn drive(link: &Arc<Link>, there: &AtomicUsize, cx: &Context<'_>) {
     let mut seen = 0;
     loop {
         link.drive();
@@ -54,16 +54,16 @@ fn drive(link: &Link, there: &AtomicUsize, cx: &Context<'_>) {
     }
 }
 
-/// Says whom to wake before it asks, as a socket does that nobody drives yet.
-fn read(link: &Link, there: &AtomicUsize, cx: &Context<'_>) {
+/// Asks whether it rang before it says whom to wake, as a socket does that nobody drives yet.
+fn read(link: &Arc<Link>, there: &AtomicUsize, cx: &Context<'_>) {
     let mut seen = 0;
     while seen < 2 {
-        link.listen(cx);
-        step();
         if link.bell.rang() {
             step();
             seen += there.swap(0, SeqCst);
         } else {
+            link.listen(cx);
+            step();
             park(None);
         }
     }

@@ -52,10 +52,10 @@ impl Adopted {
 
 impl Raw for Adopted {
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.listen(cx);
         if self.link.bell.rang() {
             self.armed = false;
         }
+        self.link.listen(cx);
         if self.armed && !self.link.look.load(Relaxed) {
             return Poll::Pending;
         }

@@ -46,7 +46,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        hub::leave(self.seat, &self.io);
+        hub::leave(&self.io);
     }
 }
 
@@ -64,7 +64,7 @@ impl AsyncRead for Socket {
             if !self.drained {
                 match self.io.get_ref().read(buffer) {
                     Err(error) if error.kind() == WouldBlock => {
-                        hub::again(self.seat, &self.io)?;
+                        hub::again(&self.io)?;
                         self.drained = true;
                     }
                     Err(error) => return Poll::Ready(Err(error)),
@@ -75,7 +75,7 @@ impl AsyncRead for Socket {
                     }
                 }
             }
-            if hub::wait(self.seat, &self.io, &self.link)? {
+            if hub::wait(&self.seat, &self.link) {
                 return Poll::Pending;
             }
             self.drained = false;
