@@ -38,15 +38,16 @@ impl<C> Idle<C> {
     pub(crate) fn put(&self, connection: Box<C>) {
         let since = Instant::now();
         let mut resting = lock(&self.resting);
-        let old = |rest: &Resting<C>| since >= rest.since + LONGEST;
-        let stale = resting.iter().take_while(|rest| old(rest)).count();
-        let full = (resting.len() + 1).saturating_sub(self.most.saturating_add(stale));
-        // Closed after the lock is gone.
-        let surplus = (stale + full).min(resting.len());
-        let gone: Vec<Resting<C>> = resting.drain(..surplus).collect();
         resting.push(Resting { connection, since });
-        drop(resting);
-        drop(gone);
+        let old = |rest: &&Resting<C>| since >= rest.since + LONGEST;
+        let stale = resting.iter().take_while(old).count();
+        let surplus = stale.max(resting.len().saturating_sub(self.most));
+        if surplus > 0 {
+            let gone: Vec<Resting<C>> = resting.drain(..surplus).collect();
+            // Closed after the lock is gone.
+            drop(resting);
+            drop(gone);
+        }
     }
 }
 

@@ -222,6 +222,8 @@ pub struct Exchange {
     limit: AtomicU64,
     /// When the phase must be over; [`UNASKED`] until somebody wants to know.
     due: AtomicU64,
+    /// Nothing has waited yet: it is still the time of the start.
+    fresh: AtomicBool,
     wake_at: AtomicU64,
     written: AtomicU64,
     read: AtomicU64,
@@ -247,6 +249,7 @@ impl Exchange {
             phase: AtomicU8::new(Phase::Resolve as u8),
             limit: AtomicU64::new(nanos(timeouts.connect)),
             due: AtomicU64::new(nanos(timeouts.connect)),
+            fresh: AtomicBool::new(true),
             wake_at: AtomicU64::new(u64::MAX),
             written: AtomicU64::new(0),
             read: AtomicU64::new(0),
@@ -304,7 +307,8 @@ impl Exchange {
     /// # Errors
     /// The time-out, if the phase is over.
     pub(crate) fn look(&self) -> Result<Instant, Failure> {
-        let now = self.elapsed();
+        let now = if self.fresh.load(Relaxed) { 0 } else { self.elapsed() };
+        self.fresh.store(false, Relaxed);
         let due = self.over(now);
         if now >= due {
             return Err(self.timed_out());
@@ -360,6 +364,7 @@ impl Exchange {
     /// Lifts the limit of the attempt, for a body that the caller reads.
     pub(crate) fn open(&self) {
         self.open.store(true, Relaxed);
+        self.fresh.store(false, Relaxed);
     }
 
     /// Whether the caller has cancelled the call.
@@ -531,6 +536,23 @@ mod tests {
         );
         assert_eq!(exchange.look().expect("it has just begun"), due);
         assert_eq!(exchange.deadline(), due);
+    }
+
+    #[test]
+    fn the_first_wait_counts_from_the_start_but_not_a_readers() {
+        let started = Instant::now() - Duration::from_secs(10);
+        let (limits, end) = (Timeouts::default(), started + Duration::from_secs(1000));
+        let exchange = || Exchange::new(Seat::default(), started, limits, end, None);
+        let [first, second, opened] = [exchange(), exchange(), exchange()];
+        second.look().expect("the first look");
+        opened.open();
+        let due = |exchange: &Exchange| {
+            exchange.enter(Phase::Body);
+            exchange.look().expect("it has just begun")
+        };
+        assert_eq!(due(&first), started + limits.idle);
+        assert!(due(&second) >= started + limits.idle + Duration::from_secs(10));
+        assert!(due(&opened) >= started + limits.idle + Duration::from_secs(10));
     }
 
     #[test]
