@@ -5,9 +5,10 @@
 //! ring is handed from call to call: it rings earlier than the call at hand
 //! needs, and costs it a look every few seconds.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -15,19 +16,13 @@ use smol::Timer;
 
 use super::bell::Bell;
 use crate::clock::Seat;
-use crate::sync::lock;
 
-/// Timers that no call uses.
-pub(super) struct Alarms {
-    most: usize,
+/// How many timers a thread keeps that no call uses.
+const SPARE: usize = 256;
+
+thread_local! {
     #[expect(clippy::vec_box, reason = "they go from hand to hand")]
-    spare: Mutex<Vec<Box<Clockwork>>>,
-}
-
-impl Alarms {
-    pub(super) fn new(most: usize) -> Alarms {
-        Alarms { most, spare: Mutex::default() }
-    }
+    static SPARES: RefCell<Vec<Box<Clockwork>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A timer with a waker of its own, that finds the task of the day. Boxed: a call has room for one
@@ -40,6 +35,12 @@ struct Clockwork {
 }
 
 impl Clockwork {
+    /// One of this thread's, which no call uses, or a new one.
+    fn spare(due: Instant) -> Box<Clockwork> {
+        let spare = SPARES.try_with(|spares| spares.borrow_mut().pop());
+        spare.ok().flatten().unwrap_or_else(|| Clockwork::new(due))
+    }
+
     fn new(due: Instant) -> Box<Clockwork> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(bell.clone());
@@ -80,13 +81,12 @@ impl Clockwork {
 /// The call's place at the clock, and its only timer.
 pub(super) struct Alarm {
     pub(super) seat: Seat,
-    alarms: Arc<Alarms>,
     clockwork: Option<Box<Clockwork>>,
 }
 
 impl Alarm {
-    pub(super) fn new(alarms: &Arc<Alarms>, seat: Seat) -> Alarm {
-        Alarm { seat, alarms: alarms.clone(), clockwork: None }
+    pub(super) fn new(seat: Seat) -> Alarm {
+        Alarm { seat, clockwork: None }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -132,21 +132,21 @@ impl Alarm {
             return rings;
         }
         let Some(until) = until else { return false };
-        let alarms = &self.alarms;
-        let spare = || lock(&alarms.spare).pop().unwrap_or_else(|| Clockwork::new(until));
-        self.clockwork.get_or_insert_with(spare).rings(until, cx)
+        self.clockwork.get_or_insert_with(|| Clockwork::spare(until)).rings(until, cx)
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if let Some(clockwork) = self.clockwork.take() {
-            clockwork.bell.wakes_nobody();
-            let mut spare = lock(&self.alarms.spare);
-            if spare.len() < self.alarms.most {
-                spare.push(clockwork);
+        let Some(clockwork) = self.clockwork.take() else { return };
+        clockwork.bell.wakes_nobody();
+        // A thread at its end keeps none.
+        let _ = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            if spares.len() < SPARE {
+                spares.push(clockwork);
             }
-        }
+        });
     }
 }
 

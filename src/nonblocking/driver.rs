@@ -27,7 +27,7 @@ pub(super) fn run<T>(
     read: impl FnOnce(Response) -> Result<T, Error> + Send,
 ) -> impl Future<Output = Result<T, Error>> + Send {
     async move {
-        let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+        let mut alarm = Alarm::new(client.api.clock().sit());
         let (seat, now) = (alarm.seat.clone(), alarm.now());
         let mut call = Call::new(&client.api, &mut request, &mut bounds, seat, now);
         let response = drive(&client, &mut alarm, &mut call, &mut None).await?;
@@ -43,7 +43,7 @@ pub(super) fn open(
 ) -> impl Future<Output = Result<Streamed, Error>> + Send + use<> {
     request.opens = true;
     async move {
-        let mut alarm = Alarm::new(&client.alarms, client.api.clock().sit());
+        let mut alarm = Alarm::new(client.api.clock().sit());
         let (seat, now) = (alarm.seat.clone(), alarm.now());
         let mut call = Call::new(&client.api, &mut request, &mut bounds, seat, now);
         let mut rest = None;

@@ -51,7 +51,6 @@ use crate::error::Error;
 use crate::paging::Paging;
 use crate::request::Request;
 use crate::response::Response;
-use alarm::Alarms;
 pub(crate) use transport::Kind;
 
 /// Calls an API from a task.
@@ -68,7 +67,6 @@ pub struct Client(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) api: Api,
     pub(crate) transport: Kind,
-    alarms: Arc<Alarms>,
 }
 
 impl Client {
@@ -127,8 +125,7 @@ impl Client {
     }
 
     fn on(api: Api, transport: Kind) -> Client {
-        let alarms = Arc::new(Alarms::new(api.concurrency()));
-        Client(Arc::new(Inner { api, transport, alarms }))
+        Client(Arc::new(Inner { api, transport }))
     }
 
     /// The API it calls.
