@@ -17,7 +17,7 @@ pub(crate) struct Idle<C> {
 
 struct Resting<C> {
     connection: Box<C>,
-    since: Instant,
+    until: Instant,
 }
 
 impl<C> Idle<C> {
@@ -32,14 +32,14 @@ impl<C> Idle<C> {
         let found = resting.remove(at);
         drop(resting);
         // Those below are older still.
-        (now < found.since + LONGEST).then_some(found.connection)
+        (now < found.until).then_some(found.connection)
     }
 
     pub(crate) fn put(&self, connection: Box<C>) {
-        let since = Instant::now();
+        let now = Instant::now();
         let mut resting = lock(&self.resting);
-        resting.push(Resting { connection, since });
-        let old = |rest: &&Resting<C>| since >= rest.since + LONGEST;
+        resting.push(Resting { connection, until: now + LONGEST });
+        let old = |rest: &&Resting<C>| now >= rest.until;
         let stale = resting.iter().take_while(old).count();
         let surplus = stale.max(resting.len().saturating_sub(self.most));
         if surplus > 0 {
@@ -70,9 +70,8 @@ mod tests {
     #[test]
     fn one_that_waited_too_long_is_let_go() {
         let idle = Idle::new(3);
-        let since = Instant::now();
-        lock(&idle.resting).push(Resting { connection: Box::new(1), since });
-        assert_eq!(idle.take(since + LONGEST, |_| true), None);
+        idle.put(Box::new(1));
+        assert_eq!(idle.take(Instant::now() + LONGEST, |_| true), None);
         assert!(lock(&idle.resting).is_empty());
     }
 }

@@ -199,7 +199,7 @@ impl Link {
 
     /// Whether a response begins; once for each.
     pub(super) fn begins(&self) -> bool {
-        taken(&self.begins)
+        once(&self.begins)
     }
 
     /// Makes the next read ask the system, whatever is known.
@@ -230,6 +230,13 @@ fn drawn(bytes: &AtomicUsize) -> usize {
     drawn
 }
 
+/// Whether a flag is set that one task alone sets; it is not any more.
+fn once(flag: &AtomicBool) -> bool {
+    let set = flag.load(Relaxed);
+    flag.store(false, Relaxed);
+    set
+}
+
 impl Wake for Link {
     fn wake(self: Arc<Self>) {
         self.bell.ring();
@@ -250,7 +257,7 @@ impl Drop for Watched {
 
 impl Raw for Watched {
     fn poll_worthwhile(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if taken(&self.link.look) {
+        if once(&self.link.look) {
             hub::look(&self.link);
         }
         if self.link.bell.rang() {
@@ -381,15 +388,15 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let all = pieces.iter().map(|piece| piece.len()).sum();
+        let all = || pieces.iter().map(|piece| piece.len()).sum();
         if self.broken.is_some() {
-            return Poll::Ready(Ok(all));
+            return Poll::Ready(Ok(all()));
         }
         match ready!(self.raw.poll_write(cx, pieces)) {
             // They count as written: the next read tells what became of it.
             Err(error) if is_gone(&error) => {
                 self.broken = Some(error);
-                Poll::Ready(Ok(all))
+                Poll::Ready(Ok(all()))
             }
             done => Poll::Ready(done),
         }

@@ -253,13 +253,14 @@ impl Hub {
             }
         };
         state.guessed = false;
-        let told = found.iter().filter_map(|event| {
+        let mut told = found.iter().filter_map(|event| {
             let ended = { event.flags }.intersects(On::RDHUP | On::HUP | On::ERR);
             state.tell({ event.data }.u64() as Seat, ended)
         });
-        let tasks: Vec<Waker> = told.collect();
+        // Mostly there is one at most, and then no list.
+        let (first, others): (_, Vec<Waker>) = (told.next(), told.collect());
         drop(state);
-        for task in tasks {
+        for task in first.into_iter().chain(others) {
             // One that panics must not keep the others asleep.
             catch_unwind(AssertUnwindSafe(|| task.wake())).unwrap_or_default();
         }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
 
-use super::{ASYNC_IO, Link, Raw, Reactor, taken, uninterrupted};
+use super::{ASYNC_IO, Link, Raw, Reactor, once, uninterrupted};
 
 /// A runtime, or `None` for async-io's reactor. A socket dies with its runtime, and
 /// stands still where that does.
@@ -64,7 +64,7 @@ impl Raw for Adopted {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_worthwhile(cx))?;
-        if taken(&self.link.look) {
+        if once(&self.link.look) {
             // tokio would only say what it was told the last time it asked.
             match uninterrupted(|| (&*SockRef::from(&self.stream)).read(buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.armed => {
