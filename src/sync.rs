@@ -44,8 +44,8 @@ pub(crate) mod model;
 
 /// Outside of model tests threads run as they like.
 #[cfg(not(test))]
-mod model {
-    pub(super) fn step() {}
+pub(crate) mod model {
+    pub(crate) fn step() {}
 
     pub(super) fn park() -> bool {
         false

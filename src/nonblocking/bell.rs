@@ -1,49 +1,44 @@
 //! A waker that outlives the tasks it wakes.
 
-use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicPtr,
+    AtomicBool,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Mutex};
-use std::task::{Context, RawWakerVTable, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
-use crate::sync::lock;
+use atomic_waker::AtomicWaker;
+
+use crate::sync::model::step;
 
 /// Wakes the task of the day, if there is one. Whoever holds its waker need not be told of another.
 #[derive(Default)]
 pub(super) struct Bell {
     rang: AtomicBool,
-    task: Mutex<Option<Waker>>,
-    known: Known,
+    task: AtomicWaker,
+    /// There may be a task.
+    awaited: AtomicBool,
 }
 
 impl Bell {
     /// Sees to it that the next ring wakes this task.
     pub(super) fn wakes(&self, cx: &Context<'_>) {
-        // A ring that takes the task at this moment wakes it.
-        if self.known.is(cx.waker()) {
-            return;
-        }
-        let mut task = lock(&self.task);
-        let gone = task.replace(cx.waker().clone());
-        self.known.set(cx.waker());
-        // Dropped after the lock is gone, for it may be the last that keeps its task.
-        drop(task);
-        drop(gone);
+        step();
+        self.task.register(cx.waker());
+        self.awaited.store(true, Relaxed);
     }
 
     pub(super) fn wakes_nobody(&self) {
-        if !self.known.is_nobody() {
+        if self.awaited.load(Relaxed) {
             drop(self.take_task());
         }
     }
 
     /// Whom it would wake, and does not any more.
     pub(super) fn take_task(&self) -> Option<Waker> {
-        let mut task = lock(&self.task);
-        self.known.forget();
-        task.take()
+        step();
+        self.awaited.store(false, Relaxed);
+        self.task.take()
     }
 
     /// As if it had rung, but that nobody wakes.
@@ -71,35 +66,6 @@ impl Bell {
         if let Some(task) = self.take_task() {
             task.wake();
         }
-    }
-}
-
-/// Whom a bell wakes, to be asked without its lock by those who tell it. While the bell keeps the
-/// waker no other has its address.
-#[derive(Default)]
-struct Known {
-    data: AtomicPtr<()>,
-    /// None for nobody.
-    table: AtomicPtr<RawWakerVTable>,
-}
-
-impl Known {
-    fn is(&self, waker: &Waker) -> bool {
-        ptr::eq(self.table.load(Relaxed), waker.vtable())
-            && ptr::eq(self.data.load(Relaxed), waker.data())
-    }
-
-    fn is_nobody(&self) -> bool {
-        self.table.load(Relaxed).is_null()
-    }
-
-    fn set(&self, waker: &Waker) {
-        self.data.store(waker.data().cast_mut(), Relaxed);
-        self.table.store(ptr::from_ref(waker.vtable()).cast_mut(), Relaxed);
-    }
-
-    fn forget(&self) {
-        self.table.store(ptr::null_mut(), Relaxed);
     }
 }
 
