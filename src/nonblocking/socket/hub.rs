@@ -98,7 +98,7 @@ pub(super) fn look(link: &Link) {
 pub(super) fn rest(seat: &Seat) {
     if let Some(hub) = HUB.get() {
         let mut state = lock(&hub.state);
-        state.quiet(*seat);
+        state.becomes(*seat, Mood::Quiet);
         hub.mind(state);
     }
 }
@@ -110,7 +110,7 @@ pub(super) fn leave(io: &Io) {
         // It fails only for one that is not there.
         epoll::delete(&hub.epoll, io.get_ref()).unwrap_or_default();
         let mut state = lock(&hub.state);
-        if state.quiet(seat) {
+        if state.becomes(seat, Mood::Quiet) {
             // Who waited in vain may have done so because the watch failed.
             state.watched = false;
         }
@@ -207,15 +207,9 @@ impl Hub {
 
     fn wait(&self, seat: Seat) -> bool {
         let mut state = lock(&self.state);
-        let Some(guest) = state.guests[seat].as_ref() else { return false };
-        if guest.link.bell.is_set() {
-            return false;
-        }
-        if !matches!(guest.mood, Mood::Waiting) {
-            state.wait(seat);
-            self.mind(state);
-        }
-        true
+        let waits = state.wait(seat);
+        self.mind(state);
+        waits
     }
 
     /// Sees to it that the news of those who wait will come.
@@ -353,19 +347,22 @@ impl State {
         self.told = 0;
     }
 
-    fn wait(&mut self, seat: Seat) {
-        self.quiet(seat);
-        if let Some(guest) = &mut self.guests[seat] {
-            guest.mood = Mood::Waiting;
-            self.waiting += 1;
-            self.last = seat;
+    /// Whether he waits now; otherwise there is news already.
+    fn wait(&mut self, seat: Seat) -> bool {
+        let Some(guest) = &mut self.guests[seat] else { return false };
+        if guest.link.bell.is_set() {
+            return false;
         }
+        self.becomes(seat, Mood::Waiting);
+        self.waiting += 1;
+        self.last = seat;
+        true
     }
 
     /// Whether he waited.
-    fn quiet(&mut self, seat: Seat) -> bool {
+    fn becomes(&mut self, seat: Seat, mood: Mood) -> bool {
         let Some(guest) = &mut self.guests[seat] else { return false };
-        match std::mem::replace(&mut guest.mood, Mood::Quiet) {
+        match std::mem::replace(&mut guest.mood, mood) {
             Mood::Waiting => {
                 self.waiting -= 1;
                 return true;

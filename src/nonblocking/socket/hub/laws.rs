@@ -60,14 +60,12 @@ impl World {
         let guest = self.state.guests[seat].as_ref().expect("everybody stays");
         guest.link.bell.rang();
         guest.link.bell.wakes(&Context::from_waker(Waker::noop()));
-        if !matches!(guest.mood, Mood::Waiting) {
-            self.state.wait(seat);
-            self.mind();
-        }
+        assert!(self.state.wait(seat));
+        self.mind();
     }
 
     fn rest(&mut self, seat: Seat) {
-        self.state.quiet(seat);
+        self.state.becomes(seat, Mood::Quiet);
         self.mind();
     }
 
