@@ -43,6 +43,7 @@ impl Bell {
 
     /// As if it had rung, but that nobody wakes.
     pub(super) fn set(&self) {
+        step();
         self.rang.store(true, Release);
     }
 
