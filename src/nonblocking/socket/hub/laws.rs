@@ -155,6 +155,17 @@ fn all_is_quiet_when_everybody_comes_by() {
 }
 
 #[test]
+fn who_has_news_already_does_not_wait() {
+    let mut world = World::new();
+    world.ready.insert(0);
+    world.look();
+    assert!(!world.state.wait(0));
+    assert!(world.waiting().is_empty() && world.told().is_empty());
+    world.come_by(0);
+    assert_eq!(world.waiting(), BTreeSet::from([0]));
+}
+
+#[test]
 fn a_write_that_waits_goes_on_when_the_peer_reads() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
