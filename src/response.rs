@@ -9,7 +9,9 @@ use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::engine::credentials::Live;
+use crate::engine::Course;
+#[cfg(test)]
+use crate::engine::Hop;
 use crate::error::{Error, ErrorKind};
 use crate::request::Fields;
 use crate::trace::{Attempt, Trace};
@@ -23,15 +25,11 @@ pub struct Response(Arc<Inner>);
 
 #[derive(Clone)]
 pub(crate) struct Inner {
-    pub(crate) method: Method,
+    /// How it came to be, and what went out, to keep it out of messages that quote the body.
+    pub(crate) course: Course,
     pub(crate) status: StatusCode,
-    pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) attempts: Trace,
-    pub(crate) history: Vec<Url>,
-    /// What went out, to keep it out of messages that quote the body.
-    pub(crate) credential: Option<Arc<Live>>,
 }
 
 impl Response {
@@ -50,15 +48,13 @@ impl Response {
         let header = |(name, value): &(&'static str, &str)| {
             (http::HeaderName::from_static(name), http::HeaderValue::from_str(value).unwrap())
         };
+        let (method, url) = (Method::GET, Url::parse(url).unwrap());
+        let hop = Hop { method, url, trusted: true, at_home: true, carries: true };
         Response::new(Inner {
-            method: Method::GET,
+            course: Course::new(hop),
             status: StatusCode::from_u16(status).unwrap(),
-            url: Url::parse(url).unwrap(),
             headers: headers.iter().map(header).collect(),
             body: body.into(),
-            attempts: Trace::default(),
-            history: Vec::new(),
-            credential: None,
         })
     }
 
@@ -71,7 +67,7 @@ impl Response {
 
     /// The method of the last request.
     pub fn method(&self) -> &Method {
-        &self.0.method
+        &self.0.course.hop.method
     }
 
     /// The status code.
@@ -92,29 +88,33 @@ impl Response {
 
     /// The URL that answered, after redirects, with its query.
     pub fn url(&self) -> &str {
-        self.0.url.as_str()
+        self.place().as_str()
     }
 
     pub(crate) fn place(&self) -> &Url {
-        &self.0.url
+        &self.0.course.hop.url
+    }
+
+    pub(crate) fn course(&self) -> &Course {
+        &self.0.course
     }
 
     pub(crate) fn redacted_url(&self) -> String {
-        self.0.url.redacted()
+        self.place().redacted()
     }
 
     /// The URLs that redirected here, first to last.
     pub fn history(&self) -> impl Iterator<Item = &str> {
-        self.0.history.iter().map(Url::as_str)
+        self.0.course.history.iter().map(Url::as_str)
     }
 
     /// Every request that went out for this call, in order, and what it met.
     pub fn attempts(&self) -> &[Attempt] {
-        self.0.attempts.as_slice()
+        self.0.course.trace.as_slice()
     }
 
     pub(crate) fn trace(&self) -> Trace {
-        self.0.attempts.clone()
+        self.0.course.trace.clone()
     }
 
     /// The body, exactly.
@@ -188,7 +188,7 @@ impl Response {
 
     /// A text that may quote the body, without the credential that the body may quote.
     pub(crate) fn without_secret(&self, text: String) -> String {
-        match self.0.credential.as_ref().and_then(|live| live.auth.canary()) {
+        match self.0.course.live.as_ref().and_then(|live| live.auth.canary()) {
             Some(canary) => text.replace(canary, "***"),
             None => text,
         }

@@ -4,13 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::{Reader, Streamed, Transport};
 use crate::api::Api;
 use crate::cancel::Cancel;
 use crate::clock::Seat;
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
-use crate::engine::inbox::{Inbox, Reply};
+use crate::engine::inbox::Inbox;
 use crate::engine::{Bounds, Call, Opened, Step};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::landing::Landing;
@@ -70,7 +72,7 @@ fn drive(
                 call.refreshed(result, seat.now())
             }
             Step::Acquire(admit) => {
-                let result = acquire(seat, cancel, admit);
+                let result = acquire(seat, cancel, *admit);
                 call.admitted(result, seat.now())
             }
             Step::Send(limits) => {
@@ -91,15 +93,15 @@ fn exchange(
     call: &mut Call<'_>,
     exchange: &Arc<Exchange>,
     rest: &mut Option<Rest>,
-) -> Result<Reply, Failure> {
+) -> Result<Bytes, Failure> {
     *rest = None;
-    let request = call.outgoing().take();
-    let (head, mut body) = transport.send(request, exchange)?.into_parts();
-    let mut inbox = call.inbox(head, exchange)?;
+    let mut errand = call.errand();
+    let response = transport.send(errand.take(), exchange)?;
+    let mut body = errand.split(response);
+    let mut inbox = call.inbox(exchange)?;
     if inbox.is_open() {
-        let head = inbox.head();
         *rest = Some(Rest { inbox, body, exchange: exchange.clone() });
-        return Ok(head);
+        return Ok(Bytes::new());
     }
     let mut landing = Landing::take();
     let buffer = landing.bytes();

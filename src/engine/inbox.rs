@@ -15,14 +15,6 @@ const DRAINED: usize = 64 << 10;
 /// Codings one upon another that are undone; more is an attack.
 const STACKED: usize = 4;
 
-/// A response as the engine judges it: its body within limits and decoded.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
 /// What the engine wants of a body, known once the head is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -38,9 +30,10 @@ pub(crate) enum Wanted {
 
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    reply: Reply,
     wanted: Wanted,
     decoder: Option<Decoder>,
+    /// What is there of the body: one piece as it came, or else copied together.
+    piece: Bytes,
     kept: Vec<u8>,
     /// Decoded bytes that were handed over.
     handed: usize,
@@ -49,9 +42,10 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// `asked` is the `Accept-Encoding` that went out: what was asked for is undone.
+    /// `asked` is the `Accept-Encoding` that went out: what was asked for is undone, and the head
+    /// says so.
     pub(crate) fn new<'a>(
-        mut head: Parts,
+        head: &mut Parts,
         method: &Method,
         wanted: Wanted,
         asked: impl FnOnce() -> Option<&'a HeaderValue>,
@@ -62,7 +56,7 @@ impl Inbox {
             return Err(Failure::new(ErrorKind::HeadTooLarge, ""));
         }
         if seen.transfer_coding || head.status.is_informational() {
-            check_framing(&head)?;
+            check_framing(head)?;
         }
         let bodiless = method == Method::HEAD || head.status == StatusCode::NO_CONTENT;
         let mut decoder = None;
@@ -82,32 +76,29 @@ impl Inbox {
                 return Err(too_large(most));
             }
         }
-        let (status, headers) = (head.status, head.headers);
-        let body = Bytes::new();
-        let reply = Reply { status, headers, body };
-        let (kept, handed, drained) = (Vec::new(), 0, 0);
-        Ok(Inbox { reply, wanted, decoder, kept, handed, drained })
+        let (piece, kept) = (Bytes::new(), Vec::new());
+        Ok(Inbox { wanted, decoder, piece, kept, handed: 0, drained: 0 })
     }
 
     /// Takes a piece in that is already shared; a body of one piece is not copied.
     pub(crate) fn push_bytes(&mut self, piece: Bytes) -> Result<bool, Failure> {
         let fits = piece.len() <= self.room();
         if self.decoder.is_none() && self.is_empty() && fits && !piece.is_empty() {
-            self.reply.body = piece;
+            self.piece = piece;
             return Ok(true);
         }
         self.push(&piece)
     }
 
     fn is_empty(&self) -> bool {
-        self.kept.is_empty() && self.reply.body.is_empty()
+        self.kept.is_empty() && self.piece.is_empty()
     }
 
     /// Takes a piece in. `Ok(false)` says that no more is wanted, and the
     /// connection is not worth the rest.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<bool, Failure> {
-        if !self.reply.body.is_empty() {
-            self.kept.extend_from_slice(&std::mem::take(&mut self.reply.body));
+        if !self.piece.is_empty() {
+            self.kept.extend_from_slice(&std::mem::take(&mut self.piece));
         }
         let most = self.room();
         if self.kept.len() >= most && !self.wanted.is_strict() {
@@ -147,25 +138,23 @@ impl Inbox {
 
     /// What was decoded and not yet handed over.
     pub(crate) fn hand_over(&mut self) -> Bytes {
-        let piece = if self.reply.body.is_empty() {
-            std::mem::take(&mut self.kept).into()
-        } else {
-            std::mem::take(&mut self.reply.body)
-        };
+        let piece = self.take();
         self.handed += piece.len();
         piece
     }
 
-    /// The head alone, for a body that is handed over as it comes.
-    pub(crate) fn head(&self) -> Reply {
-        let (status, headers) = (self.reply.status, self.reply.headers.clone());
-        Reply { status, headers, body: Bytes::new() }
+    fn take(&mut self) -> Bytes {
+        if self.piece.is_empty() {
+            std::mem::take(&mut self.kept).into()
+        } else {
+            std::mem::take(&mut self.piece)
+        }
     }
 
     /// The body is complete.
-    pub(crate) fn finish(mut self) -> Result<Reply, Failure> {
+    pub(crate) fn finish(&mut self) -> Result<Bytes, Failure> {
         let most = self.room();
-        if let Some(decoder) = self.decoder {
+        if let Some(decoder) = self.decoder.take() {
             // The end of a body of which only the beginning was wanted may never have been decoded.
             if self.kept.len() <= most {
                 let done = decoder.finish(&mut self.kept, most.saturating_add(1));
@@ -180,19 +169,13 @@ impl Inbox {
             }
             self.kept.truncate(most);
         }
-        if self.reply.body.is_empty() {
-            self.reply.body = self.kept.into();
-        }
-        Ok(self.reply)
+        Ok(self.take())
     }
 
     /// The body was not read to its end, for what is there is enough.
-    pub(crate) fn cut(mut self) -> Reply {
+    pub(crate) fn cut(&mut self) -> Bytes {
         self.kept.truncate(self.wanted.limit());
-        if self.reply.body.is_empty() {
-            self.reply.body = self.kept.into();
-        }
-        self.reply
+        self.take()
     }
 }
 
@@ -309,12 +292,16 @@ mod tests {
     use super::*;
     use http::Response;
 
-    fn inbox(wanted: Wanted, fields: &[(&'static str, &'static str)]) -> Result<Inbox, Failure> {
-        let mut head = Response::new(());
+    fn head(fields: &[(&'static str, &'static str)]) -> Parts {
+        let mut head = Response::new(()).into_parts().0;
         for (name, value) in fields {
-            head.headers_mut().append(*name, value.parse().unwrap());
+            head.headers.append(*name, value.parse().unwrap());
         }
-        Inbox::new(head.into_parts().0, &Method::GET, wanted, || None)
+        head
+    }
+
+    fn inbox(wanted: Wanted, fields: &[(&'static str, &'static str)]) -> Result<Inbox, Failure> {
+        Inbox::new(&mut head(fields), &Method::GET, wanted, || None)
     }
 
     #[test]
@@ -339,7 +326,7 @@ mod tests {
         assert!(inbox.push(&[1; 20]).unwrap());
         assert!(inbox.push(&[1; 1000]).unwrap());
         assert!(!inbox.push(&[1; DRAINED]).unwrap());
-        assert_eq!(inbox.cut().body.len(), 10);
+        assert_eq!(inbox.cut().len(), 10);
     }
 
     #[test]
@@ -347,11 +334,11 @@ mod tests {
         let piece = Bytes::from(vec![1, 2, 3]);
         let mut one = inbox(Wanted::Whole(10), &[]).unwrap();
         one.push_bytes(piece.clone()).unwrap();
-        assert_eq!(one.finish().unwrap().body.as_ptr(), piece.as_ptr());
+        assert_eq!(one.finish().unwrap().as_ptr(), piece.as_ptr());
         let mut two = inbox(Wanted::Whole(10), &[]).unwrap();
         two.push_bytes(piece.clone()).unwrap();
         two.push_bytes(piece).unwrap();
-        assert_eq!(two.finish().unwrap().body, [1, 2, 3, 1, 2, 3][..]);
+        assert_eq!(two.finish().unwrap(), [1, 2, 3, 1, 2, 3][..]);
     }
 
     #[test]
@@ -391,10 +378,10 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_stays_as_it_is() {
-        let mut raw = inbox(Wanted::Whole(10), &[("content-encoding", "br")]).unwrap();
+        let mut head = head(&[("content-encoding", "br")]);
+        let mut raw = Inbox::new(&mut head, &Method::GET, Wanted::Whole(10), || None).unwrap();
         raw.push(b"raw").unwrap();
-        let reply = raw.finish().unwrap();
-        assert_eq!(reply.body, "raw");
-        assert!(reply.headers.contains_key("content-encoding"));
+        assert_eq!(raw.finish().unwrap(), "raw");
+        assert!(head.headers.contains_key("content-encoding"));
     }
 }

@@ -16,7 +16,9 @@ pub(crate) mod budget;
 pub(crate) mod chunks;
 pub(crate) mod coding;
 pub(crate) mod cookies;
+mod course;
 pub(crate) mod credentials;
+mod errand;
 pub(crate) mod gate;
 pub(crate) mod inbox;
 mod judge;
@@ -27,13 +29,14 @@ mod races;
 pub(crate) mod redirect;
 pub(crate) mod wait;
 
+use std::mem::{replace, take};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
-use http::response::Parts;
-use http::{Method, StatusCode};
 
 use crate::api::Api;
 use crate::batch::Watch;
@@ -45,16 +48,18 @@ use crate::request::Request;
 use crate::response::{Inner, Response};
 use crate::sync::lock;
 use crate::timeline::{Record, Timeline};
-use crate::trace::{Attempt, Cause, Trace};
+use crate::trace::{Attempt, Cause};
 use crate::trace_log::Spans;
 use crate::transport::{Exchange, Failure};
 use crate::url::Url;
 
-use credentials::{Live, Refresh, Standing};
+pub(crate) use course::{Course, Hop};
+use credentials::{Refresh, Standing};
+pub(crate) use errand::{Errand, Mail};
 use gate::{Admit, Permit};
-use inbox::{Inbox, Reply, Wanted};
+use inbox::{Inbox, Wanted};
 pub(crate) use opened::{Opened, io_error};
-pub(crate) use outgoing::{Addressed, Outgoing};
+pub(crate) use outgoing::Outgoing;
 
 /// Bytes kept of the body of a response that was judged a failure.
 pub(crate) const EVIDENCE: usize = 8 << 10;
@@ -67,26 +72,13 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) enum Step {
     /// Wait for a newer credential, or make it; then `refreshed`.
     Refresh(Refresh),
-    /// Wait for admission; then `admitted`.
-    Acquire(Admit),
-    /// Send what `outgoing` gives, and take the response into an `inbox`; then `received`.
+    /// Wait for admission; then `admitted`. Boxed, for most calls find a place at once.
+    Acquire(Box<Admit>),
+    /// Do the `errand`, and take the body that comes into an `inbox`; then `received`.
     Send(Arc<Exchange>),
     /// Wait until then; then `woken`.
     Sleep(Instant),
     Done(Result<Response, Error>),
-}
-
-/// Where the next request goes, and with what.
-struct Hop {
-    method: Method,
-    url: Url,
-    /// Under the API's base ever since the first request: the credential and
-    /// the API's own headers go along.
-    trusted: bool,
-    /// Never sent elsewhere by a redirect: the request's headers go along.
-    at_home: bool,
-    /// The body goes along.
-    carries: bool,
 }
 
 /// What a call is bound by besides its own settings.
@@ -127,8 +119,9 @@ pub(crate) struct Call<'a> {
     bounds: &'a mut Bounds,
     /// Handed on to the transport, which may have to wait; never asked here.
     seat: Seat,
-    hop: Option<Hop>,
-    outgoing: Outgoing,
+    /// Set when the call begins, until it is the response's.
+    course: Option<Course>,
+    mail: Mail,
     random: fastrand::Rng,
     /// When the call began, moved on by the time it spent at the gate.
     started: Instant,
@@ -140,16 +133,12 @@ pub(crate) struct Call<'a> {
     waited: Duration,
     waiting: Option<Waiting>,
     permit: Option<Permit>,
-    /// What the last request went out with, or the next will.
-    live: Option<Arc<Live>>,
     replayed: bool,
     resent: bool,
     /// The server knows no announcements (RFC 9110 section 15.5.18).
     plain: bool,
     /// How far the last request came.
     sent: Sent,
-    history: Vec<Url>,
-    trace: Trace,
     record: Option<Box<Record>>,
     spans: Spans,
 }
@@ -171,8 +160,8 @@ impl<'a> Call<'a> {
             api,
             request,
             bounds,
-            hop: None,
-            outgoing: Outgoing::default(),
+            course: None,
+            mail: Mail::Out(Outgoing::default()),
             random: fastrand::Rng::with_seed(0),
             started: now,
             began: now,
@@ -182,13 +171,10 @@ impl<'a> Call<'a> {
             waited: Duration::ZERO,
             waiting: None,
             permit: None,
-            live: None,
             replayed: false,
             resent: false,
             plain: false,
             sent: Sent::No,
-            history: Vec::new(),
-            trace: Trace::default(),
             record,
             spans: Spans::none(),
             seat,
@@ -223,7 +209,8 @@ impl<'a> Call<'a> {
         let Request { method, target, absolute, query, .. } = &*self.request;
         let url = if *absolute { Url::parse(target)? } else { self.api.base().join(target)? };
         let (method, trusted, at_home, carries) = (method.clone(), !absolute, true, true);
-        let hop = self.hop.insert(Hop { method, url, trusted, at_home, carries });
+        let hop = Hop { method, url, trusted, at_home, carries };
+        let hop = &mut self.course.insert(Course::new(hop)).hop;
         if !query.is_empty() {
             hop.url.append_query(query)?;
         }
@@ -239,9 +226,10 @@ impl<'a> Call<'a> {
     /// A credential just made is used, however short it lasts.
     fn admission_with(&mut self, renewed: bool, now: Instant) -> Step {
         self.since = now;
-        if self.hop().trusted {
+        let course = self.course.as_mut().expect(BEGUN);
+        if course.hop.trusted {
             match self.api.credentials().standing(renewed, now) {
-                Ok(Standing::Good(live)) => self.live = Some(live),
+                Ok(Standing::Good(live)) => course.live = Some(live),
                 Ok(Standing::Stale(generation)) => {
                     return Step::Refresh(self.api.credentials().refresh(generation));
                 }
@@ -261,7 +249,7 @@ impl<'a> Call<'a> {
         self.waiting = self.bounds.watch.as_ref().map(Waiting::new);
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
         let cancel = self.bounds.cancel.clone();
-        Step::Acquire(self.api.gates().ask(self.request.cost, until, cancel))
+        Step::Acquire(Box::new(self.api.gates().ask(self.request.cost, until, cancel)))
     }
 
     pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
@@ -303,41 +291,44 @@ impl<'a> Call<'a> {
         if now >= end {
             return self.out_of_time(now);
         }
-        let hop = self.hop.as_ref().expect(BEGUN);
+        let course = self.course.as_mut().expect(BEGUN);
+        let hop = &course.hop;
         let mut auth = None;
         if hop.trusted {
             // Asked again: it may have been rotated while the call waited.
-            let live = self.api.credentials().newer(self.live.take());
-            let live = self.live.insert(live);
+            let live = self.api.credentials().newer(course.live.take());
+            let live = course.live.insert(live);
             if let Err(mistake) = live.auth.check() {
                 return self.fail(mistake.into(), now);
             }
             auth = Some(&live.auth);
         }
-        let place = &mut self.outgoing;
+        let place = self.mail.renew();
         let built = outgoing::build(place, self.api, self.request, hop, auth, !self.plain);
         if let Err(mistake) = built {
             return self.fail(mistake.into(), now);
         }
-        self.spans.sends(&hop.method, &hop.url, self.trace.as_slice().len());
+        self.spans.sends(&hop.method, &hop.url, course.trace.as_slice().len());
         let cause = self.cause;
         self.note(|record| record.sent(cause, now));
         let (seat, cancel) = (self.seat.clone(), self.bounds.cancel.clone());
         Step::Send(Arc::new(Exchange::new(seat, now, *self.api.timeouts(), end, cancel)))
     }
 
-    /// For the transport to take; one for each `Step::Send`.
-    pub(crate) fn outgoing(&mut self) -> Addressed<'_> {
-        self.outgoing.to(&self.hop.as_ref().expect(BEGUN).url)
+    /// For the transport to do; one for each `Step::Send`.
+    pub(crate) fn errand(&mut self) -> Errand<'_> {
+        self.mail.to(&self.course.as_ref().expect(BEGUN).hop.url)
     }
 
     /// Where the body goes, now that the head is there.
-    pub(crate) fn inbox(&mut self, head: Parts, exchange: &Exchange) -> Result<Inbox, Failure> {
+    pub(crate) fn inbox(&mut self, exchange: &Exchange) -> Result<Inbox, Failure> {
         exchange.enter(Phase::Body);
         self.note(|record| record.head(exchange.now()));
+        let method = &self.course.as_ref().expect(BEGUN).hop.method;
+        let head = self.mail.head();
         let (request, status) = (&*self.request, head.status);
         let most = request.max_body.unwrap_or(self.api.max_body());
-        let wanted = if request.redirects != Some(0) && redirect::is_redirect(&head) {
+        let wanted = if request.redirects != Some(0) && redirect::is_redirect(head) {
             Wanted::None
         } else if status.is_success() || request.accepted.contains(&status.as_u16()) {
             if request.opens { Wanted::Pieces(most) } else { Wanted::Whole(most) }
@@ -347,31 +338,34 @@ impl<'a> Call<'a> {
         // It goes along on every hop.
         let asked = |headers| HeaderMap::get(headers, ACCEPT_ENCODING);
         let asked = || asked(&request.headers).or_else(|| asked(self.api.headers()));
-        Inbox::new(head, &self.hop().method, wanted, asked)
+        Inbox::new(head, method, wanted, asked)
     }
 
     pub(crate) fn received(
         &mut self,
         exchange: &Exchange,
-        result: Result<Reply, Failure>,
+        result: Result<Bytes, Failure>,
         now: Instant,
     ) -> Step {
         let attempt = Attempt {
             cause: self.cause,
-            outcome: result.as_ref().map(|reply| reply.status).map_err(|failure| failure.kind),
-            waited: std::mem::take(&mut self.waited),
+            outcome: match &result {
+                Ok(_) => Ok(self.mail.head().status),
+                Err(failure) => Err(failure.kind),
+            },
+            waited: take(&mut self.waited),
             took: now.saturating_duration_since(self.since),
             reused: exchange.reused(),
             withheld: exchange.withheld() && exchange.phase() == Phase::Body,
         };
-        let bytes = result.as_ref().map_or(0, |reply| reply.body.len() as u64);
+        let bytes = result.as_ref().map_or(0, |body| body.len() as u64);
         self.note(|record| record.received(&attempt, bytes, now));
         self.spans.met(&attempt);
-        self.trace.push(attempt);
+        self.course.as_mut().expect(BEGUN).trace.push(attempt);
         match result {
-            Ok(reply) => {
+            Ok(body) => {
                 self.sent = Sent::Yes;
-                self.answered(reply, now)
+                self.answered(body, now)
             }
             Err(failure) => self.failed(exchange, failure, now),
         }
@@ -396,61 +390,58 @@ impl<'a> Call<'a> {
         if lasting { self.end_with(Err(error), now) } else { self.retry(error, now) }
     }
 
-    fn answered(&mut self, reply: Reply, now: Instant) -> Step {
+    fn answered(&mut self, body: Bytes, now: Instant) -> Step {
+        let course = self.course.as_mut().expect(BEGUN);
+        let head = self.mail.head();
+        let status = head.status;
         if let Some(jar) = self.api.jar() {
-            jar.take(&self.hop().url, &reply.headers, self.api.clock().wall());
+            jar.take(&course.hop.url, &head.headers, self.api.clock().wall());
         }
-        let redirected =
-            match redirect::next(self.api, self.hop(), self.request, &reply, &self.history) {
-                Ok(next) => next,
-                Err(error) => return self.fail(error, now),
-            };
-        if let Some(next) = redirected {
-            self.permit = None;
-            self.cause = Cause::Redirect;
-            self.resent = false;
-            let last = self.hop.replace(next).map(|hop| hop.url);
-            self.history.extend(last);
-            return self.admission(now);
+        match redirect::next(self.api, &course.hop, self.request, head, &course.history) {
+            Ok(None) => {}
+            Ok(Some(next)) => {
+                self.permit = None;
+                self.cause = Cause::Redirect;
+                self.resent = false;
+                let last = replace(&mut course.hop, next);
+                course.history.push(last.url);
+                return self.admission(now);
+            }
+            Err(error) => return self.fail(error, now),
         }
-        self.watch(|watch| &watch.bytes, reply.body.len() as u64);
-        if reply.status == StatusCode::EXPECTATION_FAILED && self.announces() && !self.spent() {
+        self.watch(|watch| &watch.bytes, body.len() as u64);
+        if status == StatusCode::EXPECTATION_FAILED && self.announces() && !self.spent() {
             self.plain = true;
             self.cause = Cause::Unexpected;
             return self.send(now);
         }
-        let denied = reply.status == StatusCode::UNAUTHORIZED && self.hop().trusted;
-        let generation = self.live.as_ref().map_or(0, |live| live.generation);
+        let denied = status == StatusCode::UNAUTHORIZED && self.hop().trusted;
+        let generation = self.course().live.as_ref().map_or(0, |live| live.generation);
         if denied && !self.replayed && !self.spent() && self.api.credentials().curable(generation) {
             self.permit = None;
             self.replayed = true;
             self.cause = Cause::Refresh;
             return Step::Refresh(self.api.credentials().refresh(generation));
         }
+        let headers = &mut self.mail.head().headers;
         if let Some(permit) = &mut self.permit {
-            if matches!(reply.status.as_u16(), 429 | 503) {
+            if matches!(status.as_u16(), 429 | 503) {
                 // What nobody can wait for closes nothing: the calls fail by themselves.
-                let wait = asked_wait(self.api, &reply.headers).filter(|wait| *wait < DAY);
+                let wait = asked_wait(self.api, headers).filter(|wait| *wait < DAY);
                 wait.inspect(|wait| permit.rejected(now, *wait));
             } else {
                 permit.served();
             }
         }
-        let Reply { status, headers, body } = reply;
-        let hop = self.hop.take().expect(BEGUN);
-        let (method, url) = (hop.method, hop.url);
-        let (attempts, history) = (std::mem::take(&mut self.trace), self.history.clone());
-        let live = self.live.take().unwrap_or_else(|| self.api.credentials().current());
-        let credential = Some(live);
-        let inner = Inner { method, status, url, headers, body, attempts, history, credential };
+        let mut course = self.course.take().expect(BEGUN);
+        course.live.get_or_insert_with(|| self.api.credentials().current());
+        let inner = Inner { course, status, headers: take(headers), body };
         match judge::judge(self.api, self.request, Response::new(inner)) {
             Ok(response) => self.end_with(Ok(response), now),
             Err(error) => {
                 // What went into the response serves the next attempt.
                 let asked = error.response().and_then(|response| {
-                    let (method, url) = (response.method().clone(), response.place().clone());
-                    self.hop = Some(Hop { method, url, ..hop });
-                    self.trace = response.trace();
+                    self.course = Some(response.course().clone());
                     asked_wait(self.api, response.headers())
                 });
                 self.retry(error.retry_later(asked), now)
@@ -544,13 +535,14 @@ impl<'a> Call<'a> {
         self.spans.end(outcome());
         Step::Done(result.map_err(|error| {
             let took = now.saturating_duration_since(self.began);
-            error.after(std::mem::take(&mut self.trace), took)
+            let course = self.course.take();
+            error.after(course.map(|course| course.trace).unwrap_or_default(), took)
         }))
     }
 
     fn named(&self, error: Error) -> Error {
-        match &self.hop {
-            Some(hop) => error.of(&hop.method, hop.url.redacted()),
+        match &self.course {
+            Some(Course { hop, .. }) => error.of(&hop.method, hop.url.redacted()),
             None => error,
         }
     }
@@ -569,8 +561,12 @@ impl<'a> Call<'a> {
         }
     }
 
+    fn course(&self) -> &Course {
+        self.course.as_ref().expect(BEGUN)
+    }
+
     fn hop(&self) -> &Hop {
-        self.hop.as_ref().expect(BEGUN)
+        &self.course().hop
     }
 }
 

@@ -54,7 +54,7 @@ impl Opened {
         let taken = match read {
             Some(Ok(piece)) => inbox.push_bytes(piece).map(|_| inbox.hand_over()),
             Some(Err(failure)) => Err(failure),
-            None => self.inbox.take().expect("just seen").finish().map(|reply| reply.body),
+            None => self.inbox.take().expect("just seen").finish(),
         };
         match taken {
             Ok(piece) => {

@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::error::{ErrorKind, Mistake, Sent};
 use crate::request::Request;
 use crate::transport::Failure;
-use crate::url::{self, Origin, Url};
+use crate::url::{self, Url};
 
 /// A request until it is sent. It stays in one place: it is large, and each future on the way to
 /// the transport would hold it.
@@ -41,35 +41,15 @@ impl Outgoing {
         Ok((Outgoing { parts, url: None }, url))
     }
 
-    pub(crate) fn to<'a>(&'a mut self, url: &'a Url) -> Addressed<'a> {
-        Addressed { request: self, url }
-    }
-}
-
-/// A request as a transport gets it. How it names its URL depends on who is to have it.
-pub(crate) struct Addressed<'a> {
-    request: &'a mut Outgoing,
-    url: &'a Url,
-}
-
-impl Addressed<'_> {
-    pub(crate) fn origin(&self) -> &Origin {
-        self.url.origin()
-    }
-
-    /// The request with its whole URL. To be called once.
-    pub(crate) fn take(&mut self) -> http::Request<Body> {
-        self.take_as(true, |body| body)
-    }
-
-    /// The same with its whole URL or just the target, and the body as it is wanted.
-    pub(crate) fn take_as<B>(
+    /// The request with its whole URL or just the target, and the body as it is wanted.
+    pub(super) fn take<B>(
         &mut self,
+        url: &Url,
         whole: bool,
         load: impl FnOnce(Body) -> B,
     ) -> http::Request<B> {
-        let Parts { method, headers, body } = self.request.parts.take().expect(SENT);
-        let url = self.request.url.as_deref().unwrap_or(self.url);
+        let Parts { method, headers, body } = self.parts.take().expect(SENT);
+        let url = self.url.as_deref().unwrap_or(url);
         let mut request = http::Request::new(load(body));
         *request.method_mut() = method;
         *request.uri_mut() = if whole { url.to_uri() } else { url.to_target() };

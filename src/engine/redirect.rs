@@ -5,7 +5,6 @@ use http::response::Parts;
 use http::{Method, StatusCode};
 
 use super::Hop;
-use super::inbox::Reply;
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{Error, ErrorKind};
@@ -29,16 +28,16 @@ fn location(status: StatusCode, headers: &HeaderMap) -> Option<&[u8]> {
     values.all(|other| other == first).then_some(first.as_bytes())
 }
 
-/// The next hop, or `None` where the reply is the final one.
+/// The next hop, or `None` where the response is the final one.
 pub(super) fn next(
     api: &Api,
     hop: &Hop,
     request: &Request,
-    reply: &Reply,
+    head: &Parts,
     history: &[Url],
 ) -> Result<Option<Hop>, Error> {
     let most = request.redirects.unwrap_or(MOST);
-    let Some(location) = location(reply.status, &reply.headers).filter(|_| most > 0) else {
+    let Some(location) = location(head.status, &head.headers).filter(|_| most > 0) else {
         return Ok(None);
     };
     let refuse = |why: String| Err(Error::new(ErrorKind::Redirect, why));
@@ -56,7 +55,7 @@ pub(super) fn next(
         return refuse(format!("more than {most} in a row"));
     }
     let same_origin = hop.url.same_origin(&url);
-    let (method, carries) = rewritten(&hop.method, reply.status, hop.carries);
+    let (method, carries) = rewritten(&hop.method, head.status, hop.carries);
     let has_body = carries && request.body.is_some();
     if carries && request.body.as_ref().is_some_and(Body::is_spent) {
         return refuse("the body can be sent once".into());

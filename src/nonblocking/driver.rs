@@ -5,13 +5,15 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
+
 use super::alarm::Alarm;
-use super::{Inner, Reader, Streamed};
+use super::{Inner, Kind, Reader, Streamed};
 use crate::cancel::{Cancel, Subscription};
 use crate::clock::Seat;
 use crate::engine::credentials::{Refresh, Turn};
 use crate::engine::gate::{Admit, Permit, tied};
-use crate::engine::inbox::{Inbox, Reply};
+use crate::engine::inbox::Inbox;
 use crate::engine::{Bounds, Call, Opened, Step};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::request::Request;
@@ -78,12 +80,15 @@ async fn drive(
                 call.refreshed(result.unwrap_or_else(|Cancelled| Err(cancelled())), alarm.now())
             }
             Step::Acquire(admit) => {
-                let result = unless(cancel, pin!(acquire(alarm, admit))).await;
+                let result = unless(cancel, pin!(acquire(alarm, *admit))).await;
                 call.admitted(result.unwrap_or_else(|Cancelled| Err(cancelled())), alarm.now())
             }
             Step::Send(limits) => {
-                let sent = timed(alarm, client, call, &limits, rest);
-                let result = unless(cancel, pin!(sent)).await;
+                *rest = None;
+                let result = {
+                    let work = pin!(exchange(client, call, &limits, rest));
+                    unless(cancel, pin!(timed(alarm, &limits, work))).await
+                };
                 let lost = |Cancelled| Err(Failure::new(ErrorKind::Cancelled, ""));
                 call.received(&limits, result.unwrap_or_else(lost), alarm.now())
             }
@@ -145,23 +150,18 @@ impl Ear {
 
 /// One timer serves every phase: it is looked at only when nothing else is ready,
 /// so what has arrived counts before the clock does.
-async fn timed(
+fn timed<T>(
     alarm: &mut Alarm,
-    client: &Inner,
-    call: &mut Call<'_>,
-    limits: &Arc<Exchange>,
-    rest: &mut Option<Box<Rest>>,
-) -> Result<Reply, Failure> {
-    *rest = None;
-    let mut done = pin!(exchange(client, call, limits, rest));
-    let look = |_: &Seat, cx: &mut Context<'_>| match done.as_mut().poll(cx) {
+    limits: &Exchange,
+    mut work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> impl Future<Output = Result<T, Failure>> {
+    alarm.wait(move |_, cx| match work.as_mut().poll(cx) {
         Poll::Ready(result) => Ok(result),
         Poll::Pending => match limits.look() {
             Ok(again) => Err(Some(again)),
             Err(late) => Ok(Err(late)),
         },
-    };
-    alarm.wait(look).await
+    })
 }
 
 /// Sends, and takes the body in; a failure in the middle of it is the attempt's.
@@ -170,14 +170,19 @@ async fn exchange(
     call: &mut Call<'_>,
     exchange: &Arc<Exchange>,
     rest: &mut Option<Box<Rest>>,
-) -> Result<Reply, Failure> {
-    let response = client.transport.send(&mut call.outgoing(), exchange).await?;
-    let (head, mut body) = response.into_parts();
-    let mut inbox = call.inbox(head, exchange)?;
+) -> Result<Bytes, Failure> {
+    let mut errand = call.errand();
+    let mut body = match &client.transport {
+        Kind::Own(own) => own.run(&mut errand, exchange).await?,
+        Kind::Other(other) => {
+            let response = other.send_boxed(errand.take(), exchange.clone()).await?;
+            errand.split(response)
+        }
+    };
+    let mut inbox = call.inbox(exchange)?;
     if inbox.is_open() {
-        let head = inbox.head();
         *rest = Some(Box::new(Rest { inbox, body, exchange: exchange.clone() }));
-        return Ok(head);
+        return Ok(Bytes::new());
     }
     let mut came = false;
     loop {

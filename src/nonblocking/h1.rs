@@ -20,6 +20,7 @@ use super::outgoing::Outgoing;
 use super::reader::Reader;
 use super::socket::Link;
 use super::wire::Wire;
+use crate::engine::Errand;
 use crate::engine::redirect::pass_on;
 use crate::error::{ErrorKind, Phase};
 use crate::idle::Idle;
@@ -64,24 +65,29 @@ impl Connection {
         Ok(Box::new(Connection { sender, driver, waker, link, origin, fields, forwarder }))
     }
 
-    /// Sends the request that `made` gives, and drives the connection until the head is there. An
-    /// `Err` inside says that this one, which has served before, does not any more: nothing went
-    /// out, and here is the request. It comes by a function, for the future would keep room for it
-    /// after hyper has it. The function is told whether the whole URL is wanted, for a proxy.
+    /// Sends the request, and drives the connection until the head is there. An `Err` inside says
+    /// that this one, which has served before, does not any more: nothing went out, and here is the
+    /// request, to come `back` on another.
     ///
     /// hyper reads before it writes. So the system is asked about an idle connection as it is used,
     /// also about one put away just now: what came in the meantime would be taken for the answer.
     pub(super) async fn send(
         &mut self,
-        made: impl FnOnce(bool) -> Request<Outgoing>,
+        errand: &mut Errand<'_>,
+        back: Option<Box<Request<Outgoing>>>,
         exchange: &Exchange,
-    ) -> Result<Result<Response<HyperBody>, Box<Request<Outgoing>>>, Failure> {
+    ) -> Result<Result<HyperBody, Box<Request<Outgoing>>>, Failure> {
         self.link.serve();
         if exchange.reused() {
             self.link.probe();
         }
         exchange.enter(Phase::Send);
-        let (answer, untaken, mut hold) = self.begin(made(self.forwarder.is_some()), exchange);
+        let request = match back {
+            Some(back) => *back,
+            // A proxy wants the whole URL.
+            None => errand.take_as(self.forwarder.is_some(), Outgoing::new),
+        };
+        let (answer, untaken, mut hold) = self.begin(request, exchange);
         let (mut first, mut gone) = (true, (0, false));
         let mut answer = pin!(answer);
         poll_fn(move |cx| {
@@ -103,12 +109,12 @@ impl Connection {
                 return Poll::Pending;
             }
             let error = match answer.as_mut().poll(cx) {
-                Poll::Ready(Ok(head)) => {
+                Poll::Ready(Ok(response)) => {
                     hold.answered(exchange);
                     // The task goes on.
                     self.link.bell.wakes_nobody();
-                    proxy::judge(self.forwarder.as_deref(), head.status())?;
-                    return Poll::Ready(Ok(Ok(head)));
+                    proxy::judge(self.forwarder.as_deref(), response.status())?;
+                    return Poll::Ready(Ok(Ok(errand.split(response))));
                 }
                 Poll::Ready(Err(mut error)) => match error.take_message() {
                     Some(back) if exchange.reused() => {
@@ -174,18 +180,18 @@ impl Connection {
         self.driver.is_some() && self.sender.is_ready()
     }
 
-    /// The response with its body to come; `idle` gets the connection when it is complete.
-    pub(super) fn response(
+    /// The body to come; `idle` gets the connection when it is complete.
+    pub(super) fn reader(
         self: Box<Connection>,
-        head: Response<HyperBody>,
+        body: HyperBody,
         exchange: &Arc<Exchange>,
         idle: &Arc<Idle<Connection>>,
-    ) -> Response<Reader> {
+    ) -> Reader {
         let (idle, exchange) = (idle.clone(), exchange.clone());
         // Who answers before it has the whole request wants no more of it (RFC 9112 section 9.5).
         let early = self.link.is_early();
         let connection = Some(self);
-        head.map(|body| Reader::own(Incoming { connection, body, idle, exchange, early }))
+        Reader::own(Incoming { connection, body, idle, exchange, early })
     }
 }
 

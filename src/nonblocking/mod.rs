@@ -51,7 +51,8 @@ use crate::error::Error;
 use crate::paging::Paging;
 use crate::request::Request;
 use crate::response::Response;
-pub(crate) use transport::Kind;
+pub(crate) use own::Own;
+use transport::Kind;
 
 /// Calls an API from a task.
 ///
@@ -66,19 +67,19 @@ pub struct Client(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) api: Api,
-    pub(crate) transport: Kind,
+    transport: Kind,
 }
 
 impl Client {
     /// A client with connections of its own.
     pub fn new(api: Api) -> Client {
-        let transport = Kind::own(&api);
+        let transport = Kind::Own(Own::new(&api));
         Client::on(api, transport)
     }
 
     /// A client on a transport of your own.
     pub fn with_transport(api: Api, transport: impl Transport) -> Client {
-        Client::on(api, Kind::other(transport))
+        Client::on(api, Kind::Other(Box::new(transport)))
     }
 
     /// A client that leaves its sockets to tokio, where it is called in a tokio runtime.
@@ -92,7 +93,7 @@ impl Client {
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn with_tokio(api: Api) -> Client {
-        let transport = Kind::on(&api, socket::TOKIO);
+        let transport = Kind::Own(Own::on(&api, socket::TOKIO));
         Client::on(api, transport)
     }
 
@@ -213,7 +214,7 @@ impl Client {
 
 /// The transport of [`Client::new`], for a transport of your own to wrap.
 pub fn transport(api: &Api) -> impl Transport + use<> {
-    own::Own::new(api, socket::ASYNC_IO)
+    Own::new(api)
 }
 
 impl fmt::Debug for Client {
@@ -236,6 +237,6 @@ mod tests {
     fn the_future_of_a_call_is_small() {
         let client = Client::new(Api::new("http://api.example.com/").unwrap());
         let size = size_of_val(&client.send(Request::get("x")));
-        assert!(size <= 1984, "{size} bytes");
+        assert!(size <= 1976, "{size} bytes");
     }
 }

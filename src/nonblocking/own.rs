@@ -7,13 +7,12 @@ use http::{Request, Response};
 use super::connect::Means;
 use super::h1::Connection;
 use super::http2::{Hub, Line};
-use super::outgoing;
 use super::reader::Reader;
-use super::socket::Reactor;
+use super::socket::{ASYNC_IO, Reactor};
 use super::transport::Transport;
 use crate::api::Api;
 use crate::body::Body;
-use crate::engine::{Addressed, Outgoing};
+use crate::engine::{Errand, Mail, Outgoing};
 use crate::idle::Idle;
 use crate::transport::{Exchange, Failure};
 use crate::url::Origin;
@@ -25,59 +24,55 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    pub(super) fn new(api: &Api, reactor: Reactor) -> Own {
+    /// With sockets of async-io.
+    pub(crate) fn new(api: &Api) -> Own {
+        Own::on(api, ASYNC_IO)
+    }
+
+    pub(super) fn on(api: &Api, reactor: Reactor) -> Own {
         let idle = Arc::new(Idle::new(api.concurrency()));
         Own { means: Means::new(api, reactor), idle, hub: Hub::new(api) }
     }
 
+    /// Does the errand, and gives the body to come.
     pub(super) async fn run(
         &self,
-        request: &mut Addressed<'_>,
+        errand: &mut Errand<'_>,
         exchange: &Arc<Exchange>,
-    ) -> Result<Response<Reader>, Failure> {
+    ) -> Result<Reader, Failure> {
+        let origin = errand.origin();
         let mut fresh = None;
         if let Some(hub) = &self.hub {
-            match hub.line(request.origin(), exchange).await? {
+            match hub.line(origin, exchange).await? {
                 Line::Shared(connection) => {
                     // On the heap, for the future of every call would hold it.
-                    return Box::pin(connection.run(request.take(), exchange)).await;
+                    let running = Box::pin(connection.run(errand.take(), exchange));
+                    return Ok(errand.split(running.await?));
                 }
                 Line::Single(connection) => fresh = connection,
             }
         }
-        let mut connection = match fresh {
-            Some(connection) => connection,
-            None => self.connection(request.origin(), exchange).await?,
-        };
-        let mut back: Option<Box<Request<outgoing::Outgoing>>> = None;
+        let mut back = None;
         loop {
-            let made = |whole| match back.take() {
-                Some(back) => *back,
-                None => request.take_as(whole, outgoing::Outgoing::new),
+            let mut connection = match fresh.take().or_else(|| self.rested(origin, exchange)) {
+                Some(connection) => connection,
+                // Boxed: it is large, and rare.
+                None => Box::pin(self.open(origin, exchange)).await?,
             };
-            match connection.send(made, exchange).await? {
-                Ok(head) => return Ok(connection.response(head, exchange, &self.idle)),
+            match connection.send(errand, back, exchange).await? {
+                Ok(body) => return Ok(connection.reader(body, exchange, &self.idle)),
                 Err(request) => back = Some(request),
             }
-            connection = self.connection(&connection.origin, exchange).await?;
         }
     }
 
-    /// One that was used before, or a new one.
-    async fn connection(
-        &self,
-        origin: &Origin,
-        exchange: &Exchange,
-    ) -> Result<Box<Connection>, Failure> {
+    /// A connection that was used before.
+    fn rested(&self, origin: &Origin, exchange: &Exchange) -> Option<Box<Connection>> {
         let here = (self.means.reactor.here)();
         let idle =
             self.idle.take(exchange.started(), |it| it.origin == *origin && it.link.place == here);
         exchange.set_reused(idle.is_some());
-        match idle {
-            Some(connection) => Ok(connection),
-            // Boxed: it is large, and rare.
-            None => Box::pin(self.open(origin, exchange)).await,
-        }
+        idle
     }
 
     async fn open(&self, origin: &Origin, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
@@ -94,7 +89,9 @@ impl Transport for Own {
         request: Request<Body>,
         exchange: Arc<Exchange>,
     ) -> Result<Response<Reader>, Failure> {
-        let (mut request, url) = Outgoing::foreign(request)?;
-        self.run(&mut request.to(&url), &exchange).await
+        let (request, url) = Outgoing::foreign(request)?;
+        let mut mail = Mail::Out(request);
+        let body = self.run(&mut mail.to(&url), &exchange).await?;
+        Ok(Response::from_parts(mail.into_head(), body))
     }
 }

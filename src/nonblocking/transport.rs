@@ -8,10 +8,7 @@ use http::{Request, Response};
 
 use super::own::Own;
 use super::reader::Reader;
-use super::socket::{ASYNC_IO, Reactor};
-use crate::api::Api;
 use crate::body::Body;
-use crate::engine::Addressed;
 use crate::transport::{Exchange, Failure};
 
 /// Moves one request and its response, and decides nothing.
@@ -81,29 +78,4 @@ impl<T: Transport> Boxed for T {
 pub(crate) enum Kind {
     Own(Own),
     Other(Box<dyn Boxed>),
-}
-
-impl Kind {
-    pub(crate) fn own(api: &Api) -> Kind {
-        Kind::on(api, ASYNC_IO)
-    }
-
-    pub(super) fn on(api: &Api, reactor: Reactor) -> Kind {
-        Kind::Own(Own::new(api, reactor))
-    }
-
-    pub(super) fn other(transport: impl Transport) -> Kind {
-        Kind::Other(Box::new(transport))
-    }
-
-    pub(crate) async fn send(
-        &self,
-        request: &mut Addressed<'_>,
-        exchange: &Arc<Exchange>,
-    ) -> Result<Response<Reader>, Failure> {
-        match self {
-            Kind::Own(own) => own.run(request, exchange).await,
-            Kind::Other(other) => other.send_boxed(request.take(), exchange.clone()).await,
-        }
-    }
 }

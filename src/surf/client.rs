@@ -22,9 +22,8 @@ use super::{RawHead, known};
 use crate::api::Api;
 use crate::body::Body;
 use crate::clock::Seat;
-use crate::engine::Outgoing;
 use crate::error::{ErrorKind, Sent};
-use crate::nonblocking::Kind;
+use crate::nonblocking::{Own, Transport};
 use crate::policy::LONGEST;
 use crate::transport::{Exchange, Failure};
 
@@ -41,7 +40,7 @@ use crate::transport::{Exchange, Failure};
 /// read, and zero stands for no limit; `http_keep_alive` does what it says; `tcp_no_delay` is always
 /// on. It takes effect with the next call.
 pub struct HttpClient {
-    transport: Kind,
+    transport: Own,
     hosts: Hosts,
     api: Api,
     config: Config,
@@ -65,7 +64,7 @@ impl HttpClient {
 
     fn with(api: &Api, config: Config) -> HttpClient {
         HttpClient {
-            transport: Kind::own(api),
+            transport: Own::new(api),
             hosts: Hosts::default(),
             api: api.clone(),
             config: config.set_tcp_no_delay(true),
@@ -106,9 +105,8 @@ impl HttpClient {
     ) -> Result<(response::Parts, Incoming), Failure> {
         let most = self.config.max_connections_per_host;
         let place = self.hosts.enter(request.uri(), most).await;
-        let (mut request, url) = Outgoing::foreign(request)?;
-        let mut request = request.to(&url);
-        let (head, reader) = self.transport.send(&mut request, exchange).await?.into_parts();
+        let response = self.transport.send(request, exchange.clone()).await?;
+        let (head, reader) = response.into_parts();
         Ok((head, Incoming::new(reader, place)))
     }
 
