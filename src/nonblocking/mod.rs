@@ -237,6 +237,6 @@ mod tests {
     fn the_future_of_a_call_is_small() {
         let client = Client::new(Api::new("http://api.example.com/").unwrap());
         let size = size_of_val(&client.send(Request::get("x")));
-        assert!(size <= 1976, "{size} bytes");
+        assert!(size <= 1880, "{size} bytes");
     }
 }
