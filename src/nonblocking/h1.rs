@@ -57,7 +57,8 @@ impl Connection {
         let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
         let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
         let host = HeaderValue::from_str(origin.host_header());
-        let mut fields = HeaderMap::new();
+        // Mostly for one; it would make room for eight.
+        let mut fields = HeaderMap::with_capacity(1);
         fields.insert(HOST, host.expect("a URL has a good host"));
         forwarder.iter().for_each(|proxy| proxy.sign(&mut fields));
         let waker = Waker::from(Arc::new(Halves(link.clone())));
