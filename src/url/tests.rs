@@ -228,3 +228,14 @@ fn an_origin_is_that_of_an_absolute_url() {
         assert!(origin(none).is_none(), "{none}");
     }
 }
+
+#[test]
+fn a_foreign_url_without_a_path_is_that_of_the_root() {
+    for text in ["http://api.test", "http://api.test?a=b"] {
+        let url = Url::of(text.parse().unwrap()).unwrap();
+        let target = text.replacen("http://api.test", "/", 1);
+        assert_eq!(url.to_target().to_string(), target);
+        assert_eq!(url.to_target().path(), "/");
+        assert_eq!(url.to_uri().to_string(), format!("http://api.test{target}"));
+    }
+}
