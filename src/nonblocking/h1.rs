@@ -20,6 +20,7 @@ use super::outgoing::Outgoing;
 use super::reader::Reader;
 use super::socket::Link;
 use super::wire::Wire;
+use crate::body::PIECE;
 use crate::engine::Errand;
 use crate::engine::redirect::pass_on;
 use crate::error::{ErrorKind, Phase};
@@ -42,6 +43,8 @@ pub(super) struct Connection {
     pub(super) origin: Origin,
     /// What each request gets here: Host, and what the proxy wants to see.
     fields: HeaderMap,
+    /// How much of a body hyper gets at once.
+    piece: usize,
     /// The proxy that takes requests as they are.
     forwarder: Option<Box<Proxy>>,
 }
@@ -53,6 +56,8 @@ impl Connection {
         forwarder: Option<Box<Proxy>>,
         exchange: &Exchange,
     ) -> Result<Box<Connection>, Failure> {
+        // Under TLS hyper copies it behind the head, and keeps the room for the next request.
+        let piece = if wire.is_plain() { usize::MAX } else { PIECE };
         // Told of a number of fields, even of its own, it would allocate for each head.
         let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(wire).await;
         let (sender, driver) = shaken.map_err(|error| failure(&error, exchange))?;
@@ -63,7 +68,7 @@ impl Connection {
         forwarder.iter().for_each(|proxy| proxy.sign(&mut fields));
         let waker = Waker::from(Arc::new(Halves(link.clone())));
         let driver = Some(driver);
-        Ok(Box::new(Connection { sender, driver, waker, link, origin, fields, forwarder }))
+        Ok(Box::new(Connection { sender, driver, waker, link, origin, fields, piece, forwarder }))
     }
 
     /// Sends the request, and drives the connection until the head is there. An `Err` inside says
@@ -86,7 +91,9 @@ impl Connection {
         let request = match back {
             Some(back) => *back,
             // A proxy wants the whole URL.
-            None => errand.take_as(self.forwarder.is_some(), Outgoing::new),
+            None => {
+                errand.take_as(self.forwarder.is_some(), |body| Outgoing::new(body, self.piece))
+            }
         };
         let (answer, untaken, mut hold) = self.begin(request, exchange);
         let (mut first, mut gone) = (true, (0, false));

@@ -20,6 +20,8 @@ pub(super) struct Outgoing(pub(super) Option<Box<Load>>);
 /// What is left of its bytes, or what a reader gives.
 pub(super) struct Load {
     data: Bytes,
+    /// How many of them go at once.
+    most: usize,
     reader: Option<(Box<dyn AsyncRead + Send + Unpin>, BytesMut)>,
     left: Option<u64>,
     /// The server has yet to ask for it. Whoever lets it go polls the connection next.
@@ -29,7 +31,7 @@ pub(super) struct Load {
 }
 
 impl Outgoing {
-    pub(super) fn new(body: Body) -> Outgoing {
+    pub(super) fn new(body: Body, most: usize) -> Outgoing {
         if body.is_empty() {
             return Outgoing(None);
         }
@@ -41,7 +43,7 @@ impl Outgoing {
         }
         let data = data.unwrap_or_default();
         let untaken = Arc::new(AtomicBool::new(true));
-        Outgoing(Some(Box::new(Load { data, reader, left, held: None, untaken })))
+        Outgoing(Some(Box::new(Load { data, most, reader, left, held: None, untaken })))
     }
 
     pub(super) fn hold(&mut self, held: Arc<AtomicBool>) {
@@ -65,8 +67,7 @@ impl http_body::Body for Outgoing {
         }
         let piece = match &mut this.reader {
             None if this.data.is_empty() => None,
-            // hyper copies it behind the head, and keeps the room for the next request.
-            None => Some(this.data.split_to(PIECE.min(this.data.len()))),
+            None => Some(this.data.split_to(this.most.min(this.data.len()))),
             Some((reader, buffer)) => {
                 buffer.resize(PIECE, 0);
                 match ready!(Pin::new(reader).poll_read(cx, buffer)) {

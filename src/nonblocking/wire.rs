@@ -138,6 +138,19 @@ impl Write for Wire {
         self.written(done)
     }
 
+    fn is_write_vectored(&self) -> bool {
+        self.is_plain()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let done = self.stream().poll_write_vectored(cx, pieces);
+        self.written(done)
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = self.stream().poll_flush(cx);
         self.link.wrote(&done);
