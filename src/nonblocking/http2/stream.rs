@@ -17,7 +17,7 @@ use super::super::outgoing::Outgoing;
 use super::super::reader::Reader;
 use super::connection::Connection;
 use super::fault::{failure, lost};
-use crate::body::{Body, PIECE};
+use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::transport::{Exchange, Failure};
 
@@ -102,7 +102,7 @@ impl Call {
             parts.headers.remove(name);
         }
         parts.version = Version::HTTP_2;
-        let body = Outgoing::new(body, PIECE);
+        let body = Outgoing::new(body, usize::MAX);
         let bodiless = body.is_end_stream();
         let mut sender = connection.sender.clone();
         let written = connection.health.written();
