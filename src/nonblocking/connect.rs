@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::Uri;
 use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer, channel};
@@ -20,6 +19,7 @@ use crate::proxy::{AT_ONCE, Move, Proxies, Proxy, Tunnel};
 use crate::resolve::{Found, Names};
 use crate::tls::Tls;
 use crate::transport::{Exchange, Failure};
+use crate::url::Origin;
 
 /// What connections of one API are made with.
 pub(super) struct Means {
@@ -41,10 +41,10 @@ impl Means {
 
     pub(super) async fn connect(
         &self,
-        uri: &Uri,
+        origin: &Origin,
         exchange: &Exchange,
     ) -> Result<(Wire, Arc<Link>), Failure> {
-        let https = uri.scheme_str() == Some("https");
+        let (https, uri) = (origin.is_https(), &origin.to_uri());
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
         let proxy = self.proxies.choose(uri)?;
@@ -75,8 +75,9 @@ impl Means {
         Ok((Wire::new(layer, link.clone()), link))
     }
 
-    /// The proxy that takes requests for this URL as they are.
-    pub(super) fn forwarder(&self, uri: &Uri) -> Result<Option<&Proxy>, Failure> {
+    /// The proxy that takes requests for this origin as they are.
+    pub(super) fn forwarder(&self, origin: &Origin) -> Result<Option<&Proxy>, Failure> {
+        let uri = &origin.to_uri();
         Ok(self.proxies.choose(uri)?.filter(|proxy| proxy.forwards(uri)))
     }
 

@@ -76,9 +76,8 @@ impl Own {
     }
 
     async fn open(&self, origin: &Origin, exchange: &Exchange) -> Result<Box<Connection>, Failure> {
-        let uri = &origin.to_uri();
-        let forwarder = self.means.forwarder(uri)?.cloned().map(Box::new);
-        let wire = self.means.connect(uri, exchange).await?;
+        let forwarder = self.means.forwarder(origin)?.cloned().map(Box::new);
+        let wire = self.means.connect(origin, exchange).await?;
         Connection::new(wire, origin.clone(), forwarder, exchange).await
     }
 }

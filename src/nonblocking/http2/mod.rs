@@ -72,7 +72,7 @@ impl Hub {
     /// The line for requests to this origin. The first to ask opens the connection; the others wait
     /// for it. If that fails, it fails for all of them; if it is given up, another one goes on.
     pub(super) async fn line(&self, origin: &Origin, exchange: &Exchange) -> Result<Line, Failure> {
-        if self.prior && self.means.forwarder(&origin.to_uri())?.is_some() {
+        if self.prior && self.means.forwarder(origin)?.is_some() {
             let what = "a proxy that forwards is not asked for HTTP/2 by prior knowledge";
             return Err(Failure::new(ErrorKind::Request, what).sent(Sent::No).lasting());
         }
@@ -148,7 +148,7 @@ impl Hub {
     }
 
     async fn opened(&self, origin: &Origin, exchange: &Exchange) -> Result<Line, Failure> {
-        let (wire, link) = self.means.connect(&origin.to_uri(), exchange).await?;
+        let (wire, link) = self.means.connect(origin, exchange).await?;
         if self.prior || wire.agreed_on_http2() {
             return Ok(Line::Shared(Connection::open(wire, &self.terms, exchange).await?));
         }
