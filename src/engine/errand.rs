@@ -37,7 +37,6 @@ impl Mail {
         }
     }
 
-    #[cfg(feature = "async")]
     pub(crate) fn into_head(self) -> Parts {
         match self {
             Mail::Back(head) => head,

@@ -203,7 +203,7 @@ impl<'a> Call<'a> {
         }
         self.api.gates().check(self.request.cost)?;
         if self.api.keys() && !self.request.is_idempotent() {
-            let request = std::mem::replace(self.request, Request::get(""));
+            let request = replace(self.request, Request::get(""));
             *self.request = request.idempotency_key(self.api.fresh_key());
         }
         let Request { method, target, absolute, query, .. } = &*self.request;

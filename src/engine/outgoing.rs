@@ -14,8 +14,7 @@ use crate::request::Request;
 use crate::transport::Failure;
 use crate::url::{self, Url};
 
-/// A request until it is sent. It stays in one place: it is large, and each future on the way to
-/// the transport would hold it.
+/// A request until it is sent.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     parts: Option<Parts>,
