@@ -92,3 +92,18 @@ fn borrowed_ones() {
     let client = nonblocking::Client::with_transport(client.api().clone(), mock());
     assert_eq!(block_on(client.call(borrowing.boxed())).unwrap(), 20);
 }
+
+/// It compiles only because the futures of a batch are said to be `Send`.
+#[test]
+fn a_batch_of_borrowed_items_can_be_spawned() {
+    async fn both(client: &nonblocking::Client, names: &[String]) -> (usize, usize) {
+        let ask = |name| Request::get("{n}").param("n", name).map(|_| ());
+        let all = client.batch(names.iter().map(ask)).gather().await;
+        let good = client.batch(names.iter().map(ask)).fail_fast().await.expect("all are there");
+        (all.len(), good.len())
+    }
+    let client = nonblocking::Client::with_transport(Api::new("http://api.test/").unwrap(), mock());
+    let names = ["names".to_owned(), "names".to_owned()];
+    let spawned = smol::spawn(async move { both(&client, &names).await });
+    assert_eq!(block_on(spawned), (2, 2));
+}

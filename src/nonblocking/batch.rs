@@ -32,14 +32,19 @@ where
     ///
     /// # Panics
     /// As the items and the endpoint's code do; the other calls are dropped.
-    pub async fn gather(self) -> Vec<Result<Output<I>, Error>> {
-        let mut slots = Slots::new();
-        let (items, mut plan) = self.planned();
-        drive(&items.client, &mut plan, pin!(items.items), |index, result| {
-            slots.put(index, result);
-        })
-        .await;
-        plan.results(slots)
+    // Not an `async fn`: that it is `Send` must be told, or rustc looks inside for it where the
+    // future is spawned, and stumbles over the lifetimes of borrowed items.
+    #[expect(clippy::manual_async_fn, reason = "says that it is Send")]
+    pub fn gather(self) -> impl Future<Output = Vec<Result<Output<I>, Error>>> + Send {
+        async move {
+            let mut slots = Slots::new();
+            let (items, mut plan) = self.planned();
+            drive(&items.client, &mut plan, pin!(items.items), |index, result| {
+                slots.put(index, result);
+            })
+            .await;
+            plan.results(slots)
+        }
     }
 
     /// All outputs, in order, or the first error, which cancels the rest.
@@ -53,19 +58,22 @@ where
     ///
     /// # Panics
     /// As the items and the endpoint's code do; the other calls are dropped.
-    pub async fn fail_fast(self) -> Result<Vec<Output<I>>, ErrorGroup>
+    #[expect(clippy::manual_async_fn, reason = "says that it is Send")]
+    pub fn fail_fast(self) -> impl Future<Output = Result<Vec<Output<I>>, ErrorGroup>> + Send
     where
         Output<I>: 'static,
     {
-        let mut slots = Slots::new();
-        let (items, mut plan) = self.planned();
-        plan.fail_fast();
-        let mut source = pin!(items.items);
-        drive(&items.client, &mut plan, source.as_mut(), |index, result| {
-            slots.put(index, result);
-        })
-        .await;
-        plan.all(slots, source.size_hint())
+        async move {
+            let mut slots = Slots::new();
+            let (items, mut plan) = self.planned();
+            plan.fail_fast();
+            let mut source = pin!(items.items);
+            drive(&items.client, &mut plan, source.as_mut(), |index, result| {
+                slots.put(index, result);
+            })
+            .await;
+            plan.all(slots, source.size_hint())
+        }
     }
 
     /// The results with the index of their item, as they come.
