@@ -171,7 +171,9 @@ impl Auth {
     /// credential lasts with [`expires_in`](Auth::expires_in).
     ///
     /// # Blocking
-    /// The hook may block: async calls run it on a thread of its own.
+    /// The hook may block: async calls run it on a thread of its own. Its time is the
+    /// call's, but nothing interrupts it: give it limits of its own. It makes its calls by
+    /// another `Api`, for one to the `Api` that it serves would wait for the hook itself.
     ///
     /// ```
     /// use std::time::Duration;

@@ -66,10 +66,6 @@ impl Seat {
         self.0.is_some()
     }
 
-    pub(crate) fn clock(&self) -> Clock {
-        Clock(self.0.as_ref().map(|place| place.time.clone()))
-    }
-
     pub(crate) fn waker(&self, inner: &Waker) -> Waker {
         match &self.0 {
             Some(place) => place.time.clone().waker(place.id, inner),

@@ -2,13 +2,13 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use duocall::mock::{Mock, Reply, VirtualClock};
 use duocall::{
-    Api, ApiBuilder, Error, ErrorKind, Phase, Request, Response, Retry, Timeouts, blocking,
+    Api, ApiBuilder, Auth, Error, ErrorKind, Phase, Request, Response, Retry, Timeouts, blocking,
     nonblocking, pool,
 };
 use futures_lite::future::block_on;
@@ -263,4 +263,41 @@ fn the_server_never_sees_more_than_the_limit() {
         let client = nonblocking::Client::new(api);
         block_on(join_all((0..24).map(|_| client.send(request()))))
     });
+}
+
+#[test]
+fn a_call_waits_for_anothers_refresh_within_its_own_limits() {
+    let (begun, beginning) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let auth = Auth::refreshing(move || {
+        let _ = begun.send(());
+        // A call that waits for this is a failure, and not for ever.
+        let _ = released.lock().unwrap().recv_timeout(Duration::from_secs(10));
+        Ok::<_, Error>(Auth::bearer("late"))
+    });
+    let mock = Mock::answering(|_| Reply::status(200));
+    let api = Api::builder("http://api.example.com/").auth(auth).build().unwrap();
+    let pool = pool::Client::with_transport(api.clone(), mock.clone());
+    let leading = pool.send(Request::get("leads"));
+    beginning.recv().unwrap();
+
+    let late = |way: &str, result: Result<Response, Error>| {
+        let kind = result.map(drop).map_err(|error| error.kind());
+        assert_eq!(kind, Err(ErrorKind::Timeout(Phase::Total)), "{way}");
+    };
+    let (request, limit) = (|| Request::get("x"), Duration::from_millis(20));
+    let blocking = blocking::Client::with_transport(api.clone(), mock.clone());
+    late("blocking", blocking.send(request().timeout(limit)));
+    late("pool", pool.send(request().timeout(limit)).wait());
+    let client = nonblocking::Client::with_transport(api, mock.clone());
+    late("async", block_on(client.send(request().timeout(limit))));
+    // The deadline of a batch is one of these limits.
+    late("blocking batch", blocking.batch([request()]).deadline(limit).gather().remove(0));
+    late("pool batch", pool.batch([request()]).deadline(limit).gather().remove(0));
+    late("async batch", block_on(client.batch([request()]).deadline(limit).gather()).remove(0));
+
+    assert!(!leading.is_done(), "they waited for the hook");
+    drop(release);
+    assert!(leading.wait().is_ok());
 }

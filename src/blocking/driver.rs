@@ -68,7 +68,7 @@ fn drive(
             Step::Done(result) => return result,
             _ if cancel.is_some_and(Cancel::is_cancelled) => call.cancelled(seat.now()),
             Step::Refresh(refresh) => {
-                let result = renew(seat, cancel, refresh);
+                let result = renew(seat, cancel, *refresh);
                 call.refreshed(result, seat.now())
             }
             Step::Acquire(admit) => {
@@ -131,9 +131,9 @@ fn acquire(seat: &Seat, cancel: Option<&Cancel>, admit: Admit) -> Result<Permit,
 }
 
 fn renew(seat: &Seat, cancel: Option<&Cancel>, mut refresh: Refresh) -> Result<(), Error> {
-    let turn = seat.block(cancel, |_, waker| match cancel {
+    let turn = seat.block(cancel, |now, waker| match cancel {
         Some(cancel) if cancel.is_cancelled() => Ok(Err(cancelled())),
-        _ => refresh.poll(waker),
+        _ => refresh.poll(now, waker),
     })?;
     match turn {
         Turn::Fresh => Ok(()),

@@ -92,7 +92,8 @@ impl Client {
     /// not [`accept`](Request::accept).
     ///
     /// # Blocking
-    /// Blocks the thread for the time at the gate plus at most the `total` limit.
+    /// Blocks the thread for the time at the gate plus at most the `total` limit; a
+    /// refresh hook of [`Auth`](crate::Auth) takes as long as it takes.
     pub fn send(&self, request: Request) -> Result<Response, Error> {
         self.run(request, &mut Bounds::default())
     }

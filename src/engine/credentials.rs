@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::auth::{Auth, Hook, Kind};
-use crate::error::{BoxError, Error, ErrorKind, Mistake};
+use crate::error::{BoxError, Error, ErrorKind, Mistake, Phase};
 use crate::sync::lock;
 
 pub(crate) struct Credentials {
@@ -108,11 +108,11 @@ impl Credentials {
         state.current.generation > generation || matches!(state.auth.kind, Kind::Refreshing(_))
     }
 
-    /// A refresh of whatever is older than or as old as `generation`.
-    pub(crate) fn refresh(self: &Arc<Self>, generation: u64) -> Refresh {
+    /// A refresh of whatever is older than or as old as `generation`, for a call that ends at `until`.
+    pub(crate) fn refresh(self: &Arc<Self>, generation: u64, until: Instant) -> Refresh {
         let failures = lock(&self.state).failures;
         let credentials = self.clone();
-        Refresh { credentials, generation, failures }
+        Refresh { credentials, generation, failures, until }
     }
 }
 
@@ -121,6 +121,7 @@ pub(crate) struct Refresh {
     credentials: Arc<Credentials>,
     generation: u64,
     failures: u64,
+    until: Instant,
 }
 
 /// How a refresh stands.
@@ -131,8 +132,13 @@ pub(crate) enum Turn {
 }
 
 impl Refresh {
-    /// `Err` means that another call runs the hook; `waker` is woken when it is done.
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Result<Result<Turn, Error>, Option<Instant>> {
+    /// `Err` means that another call runs the hook, and says when to ask again at the latest;
+    /// `waker` is woken when the hook is done.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        waker: &Waker,
+    ) -> Result<Result<Turn, Error>, Option<Instant>> {
         let mut state = lock(&self.credentials.state);
         if state.current.generation > self.generation {
             return Ok(Ok(Turn::Fresh));
@@ -143,9 +149,12 @@ impl Refresh {
         let Kind::Refreshing(hook) = &state.auth.kind else {
             return Ok(Ok(Turn::Fresh));
         };
+        if state.running && now >= self.until {
+            return Ok(Err(Error::new(ErrorKind::Timeout(Phase::Total), "")));
+        }
         if state.running {
             state.waiters.push(waker.clone());
-            return Err(None);
+            return Err(Some(self.until));
         }
         let hook = hook.clone();
         state.running = true;
@@ -238,8 +247,16 @@ mod tests {
         (count, auth)
     }
 
+    fn refresh(credentials: &Arc<Credentials>) -> Refresh {
+        credentials.refresh(1, Instant::now() + Duration::from_secs(1000))
+    }
+
+    fn waits(refresh: &mut Refresh) -> bool {
+        refresh.poll(Instant::now(), Waker::noop()).is_err()
+    }
+
     fn lead(refresh: &mut Refresh) -> Option<Lead> {
-        match refresh.poll(Waker::noop()) {
+        match refresh.poll(Instant::now(), Waker::noop()) {
             Ok(Ok(Turn::Lead(lead))) => Some(lead),
             _ => None,
         }
@@ -253,11 +270,12 @@ mod tests {
         let Ok(Standing::Stale(generation)) = credentials.standing(false, now) else {
             panic!("unmade")
         };
-        let mut waits: Vec<_> = (0..50).map(|_| credentials.refresh(generation)).collect();
-        let leading = lead(&mut waits[0]).expect("the first leads");
-        assert!(waits[1..].iter_mut().all(|wait| wait.poll(Waker::noop()).is_err()));
+        assert_eq!(generation, 1);
+        let mut all: Vec<_> = (0..50).map(|_| refresh(&credentials)).collect();
+        let leading = lead(&mut all[0]).expect("the first leads");
+        assert!(all[1..].iter_mut().all(waits));
         leading.run(|| now).unwrap();
-        assert!(waits.iter_mut().all(|w| matches!(w.poll(Waker::noop()), Ok(Ok(Turn::Fresh)))));
+        assert!(all.iter_mut().all(|w| matches!(w.poll(now, Waker::noop()), Ok(Ok(Turn::Fresh)))));
         assert_eq!(count.load(SeqCst), 1);
         assert!(matches!(credentials.standing(false, now), Ok(Standing::Good(_))));
         let later = now + Duration::from_secs(90);
@@ -267,7 +285,7 @@ mod tests {
     #[test]
     fn a_dropped_leader_is_followed_by_another() {
         let credentials = Arc::new(Credentials::new(counting().1));
-        let (mut one, mut two) = (credentials.refresh(1), credentials.refresh(1));
+        let (mut one, mut two) = (refresh(&credentials), refresh(&credentials));
         drop(lead(&mut one));
         assert!(lead(&mut two).is_some());
     }
@@ -275,11 +293,11 @@ mod tests {
     #[test]
     fn a_failure_is_everybodys_and_the_next_call_tries_again() {
         let credentials = Arc::new(Credentials::new(Auth::refreshing(|| Err::<Auth, _>("down"))));
-        let (mut one, mut two) = (credentials.refresh(1), credentials.refresh(1));
+        let (mut one, mut two) = (refresh(&credentials), refresh(&credentials));
         let leading = lead(&mut one).unwrap();
-        assert!(two.poll(Waker::noop()).is_err());
+        assert!(waits(&mut two));
         assert!(leading.run(Instant::now).is_err());
-        assert!(matches!(two.poll(Waker::noop()), Ok(Err(_))));
-        assert!(lead(&mut credentials.refresh(1)).is_some());
+        assert!(matches!(two.poll(Instant::now(), Waker::noop()), Ok(Err(_))));
+        assert!(lead(&mut refresh(&credentials)).is_some());
     }
 }

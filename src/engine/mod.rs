@@ -70,8 +70,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a driver has to do next.
 pub(crate) enum Step {
-    /// Wait for a newer credential, or make it; then `refreshed`.
-    Refresh(Refresh),
+    /// Wait for a newer credential, or make it; then `refreshed`. Boxed, for most calls have one.
+    Refresh(Box<Refresh>),
     /// Wait for admission; then `admitted`. Boxed, for most calls find a place at once.
     Acquire(Box<Admit>),
     /// Do the `errand`, and take the body that comes into an `inbox`; then `received`.
@@ -230,9 +230,7 @@ impl<'a> Call<'a> {
         if course.hop.trusted {
             match self.api.credentials().standing(renewed, now) {
                 Ok(Standing::Good(live)) => course.live = Some(live),
-                Ok(Standing::Stale(generation)) => {
-                    return Step::Refresh(self.api.credentials().refresh(generation));
-                }
+                Ok(Standing::Stale(generation)) => return self.refresh(generation),
                 Err(mistake) => return self.fail(mistake.into(), now),
             }
         }
@@ -250,6 +248,11 @@ impl<'a> Call<'a> {
         let until = self.bounds.until.map_or(limit, |at| at.min(limit));
         let cancel = self.bounds.cancel.clone();
         Step::Acquire(Box::new(self.api.gates().ask(self.request.cost, until, cancel)))
+    }
+
+    /// The wait for a credential newer than this one; unlike that at the gate it is the call's own time.
+    fn refresh(&self, generation: u64) -> Step {
+        Step::Refresh(Box::new(self.api.credentials().refresh(generation, self.end())))
     }
 
     pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
@@ -421,7 +424,7 @@ impl<'a> Call<'a> {
             self.permit = None;
             self.replayed = true;
             self.cause = Cause::Refresh;
-            return Step::Refresh(self.api.credentials().refresh(generation));
+            return self.refresh(generation);
         }
         let headers = &mut self.mail.head().headers;
         if let Some(permit) = &mut self.permit {

@@ -148,9 +148,10 @@ fn a_cancellation_reaches_whoever_listens_or_begins_to() {
 
 /// Waits for a newer credential; makes it, if it is the one to, or gives that up.
 fn refresh(credentials: &Arc<Credentials>, gives_up: bool) -> Actor {
-    let mut refresh = credentials.refresh(1);
+    let mut refresh = credentials.refresh(1, Instant::now() + Duration::from_secs(1000));
     Box::new(move || {
-        match Seat::default().block(None, |_, waker| refresh.poll(waker)).expect("no failure") {
+        let turn = Seat::default().block(None, |now, waker| refresh.poll(now, waker));
+        match turn.expect("no failure") {
             Turn::Lead(lead) if gives_up => drop(lead),
             Turn::Lead(lead) => lead.run(Instant::now).expect("no failure"),
             Turn::Fresh => {}

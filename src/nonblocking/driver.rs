@@ -216,13 +216,14 @@ async fn acquire(alarm: &mut Alarm, admit: Admit) -> Result<Permit, Error> {
     }
 }
 
-async fn renew(alarm: &mut Alarm, mut refresh: Refresh) -> Result<(), Error> {
-    match alarm.wait(|_, cx| refresh.poll(cx.waker())).await? {
+async fn renew(alarm: &mut Alarm, mut refresh: Box<Refresh>) -> Result<(), Error> {
+    match alarm.wait(|seat, cx| refresh.poll(seat.now(), cx.waker())).await? {
         Turn::Fresh => Ok(()),
         Turn::Lead(lead) => {
-            let now = alarm.seat.clock();
+            // Also where the call is dropped: while the hook runs, virtual time stands still.
+            let seat = alarm.seat.clone();
             // A hook may block; the executor must not.
-            smol::unblock(move || lead.run(|| now.now())).await
+            smol::unblock(move || lead.run(|| seat.now())).await
         }
     }
 }
