@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use crate::error::{BoxError, Error, ErrorKind, Mistake};
+use crate::request::check_ours;
 
 /// A value that never shows: not in `Debug`, not in an error, not in a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -143,11 +144,15 @@ impl Auth {
         authorization("basic credential", "Basic ", &pair.into())
     }
 
-    /// A header of the API's own, such as `X-Api-Key`.
+    /// A header of the API's own, such as `X-Api-Key`. Those that a request may not have
+    /// ([`Request::header`](crate::Request::header)) are refused here, too.
     pub fn header(name: &str, secret: impl Into<Secret>) -> Auth {
-        match HeaderName::try_from(name) {
-            Ok(header) => field(format!("secret of header {header}"), header, "", &secret.into()),
-            Err(_) => Mistake::new("credential's header", "is not a header name").into(),
+        let Ok(name) = HeaderName::try_from(name) else {
+            return Mistake::new("credential's header", "is not a header name").into();
+        };
+        match check_ours(&name) {
+            Ok(()) => field(format!("secret of header {name}"), name, "", &secret.into()),
+            Err(mistake) => mistake.into(),
         }
     }
 
@@ -298,6 +303,9 @@ mod tests {
         assert!(Auth::basic("a:b", "x").check().is_err());
         assert!(Auth::basic("a", "x\ny").check().is_err());
         assert!(Auth::header("bad name", "x").check().is_err());
+        for framing in ["Host", "content-length", "Transfer-Encoding", "connection"] {
+            assert!(Auth::header(framing, "x").check().is_err(), "{framing}");
+        }
         assert!(Auth::query("", "x").check().is_err());
     }
 

@@ -331,16 +331,21 @@ where
     let Ok(name) = name.try_into() else {
         return Err(Mistake::new("header", "has a name that is not a token"));
     };
-    if RESERVED.contains(&name.as_str()) {
-        let field = format!("header {name}");
-        return Err(Mistake::new(field, "is set by the transport only"));
-    }
+    check_ours(&name)?;
     match value.try_into() {
         Ok(value) if !has_control(&value) => Ok((name, value)),
         _ => {
             let field = format!("value of header {name}");
             Err(Mistake::new(field, "has a character that no header may hold"))
         }
+    }
+}
+
+/// Whether the caller may set this field.
+pub(crate) fn check_ours(name: &HeaderName) -> Result<(), Mistake> {
+    match RESERVED.contains(&name.as_str()) {
+        true => Err(Mistake::new(format!("header {name}"), "is set by the transport only")),
+        false => Ok(()),
     }
 }
 
