@@ -212,7 +212,8 @@ impl Request {
     }
 
     /// Marks the request as safe to repeat, whatever its method: the server is
-    /// to act once on one key. The same key goes out with every attempt.
+    /// to act once on one key. The same key goes out with every attempt; one that is
+    /// empty is a mistake.
     pub fn idempotency_key(self, key: impl TryInto<HeaderValue>) -> Request {
         self.header(IDEMPOTENCY_KEY, key)
     }
@@ -333,6 +334,10 @@ where
     };
     check_ours(&name)?;
     match value.try_into() {
+        // It would make a POST look safe to repeat.
+        Ok(value) if value.is_empty() && name == IDEMPOTENCY_KEY => {
+            Err(Mistake::new(format!("header {name}"), "is empty"))
+        }
         Ok(value) if !has_control(&value) => Ok((name, value)),
         _ => {
             let field = format!("value of header {name}");
@@ -451,5 +456,7 @@ mod tests {
         assert!(!Request::patch("x").is_idempotent());
         assert!(Request::post("x").idempotency_key("k").is_idempotent());
         assert!(Request::delete("x").is_idempotent());
+        let keyless = Request::post("x").idempotency_key("");
+        assert!(!keyless.is_idempotent() && keyless.mistake.is_some());
     }
 }
