@@ -292,7 +292,7 @@ impl Rate {
         let flaw = if !self.count.is_finite() || self.count <= 0.0 {
             "is not a number above zero"
         } else if !(1.0..=1e18).contains(&(self.period.as_nanos() as f64 / self.count)) {
-            "is out of range"
+            "is out of range: from one in thirty years to one in a nanosecond"
         } else if self.burst == 0 {
             "has a burst of zero"
         } else {

@@ -42,6 +42,7 @@ pub(crate) enum UrlError {
     Character,
     LeavesOrigin,
     LeavesBase,
+    Slash,
     Relative,
     TooLong,
     Fragment,
@@ -65,7 +66,14 @@ impl UrlError {
             }
             Self::LeavesOrigin => "leads to another origin than the API's base",
             Self::LeavesBase => "could lead outside the path of the API's base",
-            Self::Relative => "has a scheme where one relative to the API's base is expected",
+            Self::Slash => {
+                "starts at the root of the host, outside the path of the API's base: \
+                 leave its first slash out"
+            }
+            Self::Relative => {
+                "has a scheme where one relative to the API's base is expected \
+                 (a whole URL is for Request::absolute, a name with a colon begins with ./)"
+            }
             Self::TooLong => "is longer than 65534 bytes",
             Self::Fragment => "has a fragment, which the base of an API cannot have",
             Self::Query => "has a query, which the base of an API cannot have",
@@ -161,8 +169,10 @@ impl Url {
             return Err(UrlError::LeavesOrigin);
         }
         let url = self.relative(head, query)?;
-        url.check_within(self)?;
-        Ok(url)
+        match url.check_within(self) {
+            Err(_) if head.starts_with('/') => Err(UrlError::Slash),
+            within => within.map(|()| url),
+        }
     }
 
     /// Resolves a `Location` or a link the server sent against this URL (WHATWG URL, 4.4).

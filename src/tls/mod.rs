@@ -124,7 +124,8 @@ impl Tls {
     /// What an https URL meets in a build without the feature.
     #[cfg(not(feature = "tls"))]
     pub(crate) fn missing(&self) -> Failure {
-        let failure = Failure::tls(TlsFault::Other, "this build has no TLS");
+        let failure =
+            Failure::tls(TlsFault::Other, "this build has no TLS: it is duocall's feature tls");
         failure.sent(crate::error::Sent::No)
     }
 }

@@ -23,7 +23,9 @@ pub fn cases() -> Vec<Case> {
 
 const ORIGIN: &str = "URL leads to another origin than the API's base";
 const BASE: &str = "URL could lead outside the path of the API's base";
-const RELATIVE: &str = "URL has a scheme where one relative to the API's base is expected";
+const SLASH: &str = "URL starts at the root of the host, outside the path of the API's base: leave its first slash out";
+const RELATIVE: &str = "URL has a scheme where one relative to the API's base is expected \
+    (a whole URL is for Request::absolute, a name with a colon begins with ./)";
 const CHARACTER: &str = "URL contains a control character, a backslash, or white space around it";
 
 /// Of an API below `/v1/`: nothing is sent.
@@ -53,9 +55,9 @@ fn leaving() -> Vec<Case> {
         refused("X4 up", "../admin", BASE),
         refused("X4 encoded", "%2e%2e/admin", BASE),
         refused("X4 half encoded", ".%2e/admin", BASE),
-        refused("X4 root", "/users", BASE),
+        refused("X4 root", "/users", SLASH),
         refused("X4 deeper", "a/../../admin", BASE),
-        refused("X4 prefix", "/v10/users", BASE),
+        refused("X4 prefix", "/v10/users", SLASH),
         refused("X4 semicolon", "..;/admin", BASE),
         refused("X4 encoded slash", "..%2fadmin", BASE),
         refused("X4 encoded backslash", "..%5cadmin", BASE),

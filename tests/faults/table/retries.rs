@@ -459,13 +459,14 @@ fn rates() -> Vec<Case> {
         row(id, what, "an error when the API is built", unsent(calls, &format!("rate {why}")))
     };
     let above = "is not a number above zero";
+    let beyond = "is out of range: from one in thirty years to one in a nanosecond";
     vec![
         refused("Y9 0", "no calls per second", || Rate::per_second(0.0), above),
         refused("Y9 negative", "a negative number of them", || Rate::per_second(-1.0), above),
         refused("Y9 NaN", "NaN of them", || Rate::per_second(f64::NAN), above),
         refused("Y9 infinite", "any number of them", || Rate::per_second(f64::INFINITY), above),
-        refused("Y9 1e300", "1e300 of them", || Rate::per_second(1e300), "is out of range"),
-        refused("Y9 1e-300", "1e-300 of them", || Rate::per_second(1e-300), "is out of range"),
+        refused("Y9 1e300", "1e300 of them", || Rate::per_second(1e300), beyond),
+        refused("Y9 1e-300", "1e-300 of them", || Rate::per_second(1e-300), beyond),
         refused(
             "Y9 burst 0",
             "a burst of none",

@@ -141,7 +141,8 @@ fn mistakes() -> Vec<Scenario> {
             .expect(
                 "Request/No: invalid request: URL could lead outside the path of the API's base | \
                  Request/No: invalid request: URL leads to another origin than the API's base | \
-                 Request/No: invalid request: URL has a scheme where one relative to the API's base is expected | \
+                 Request/No: invalid request: URL has a scheme where one relative to the API's base is expected \
+                 (a whole URL is for Request::absolute, a name with a colon begins with ./) | \
                  Request/No: invalid request: URL contains a control character, a backslash, or white space around it",
                 " |  |  | ",
                 "",
@@ -167,6 +168,11 @@ fn mistakes() -> Vec<Scenario> {
             "Request/No: invalid request: header content-length is set by the transport only",
         ),
         refused(
+            "an empty idempotency key",
+            Request::post("x").idempotency_key(""),
+            "Request/No: invalid request: header idempotency-key is empty",
+        ),
+        refused(
             "a path parameter that is a dot",
             Request::get("x/{id}").param("id", ".."),
             "Request/No: invalid request: path parameter id is empty or a dot segment",
@@ -185,6 +191,11 @@ fn mistakes() -> Vec<Scenario> {
             "a flawed token",
             |api| api.auth(Auth::token("abc\r\nX: y")),
             "Request/No: invalid request: token has a line break",
+        ),
+        unbuilt(
+            "a credential that frames messages",
+            |api| api.auth(Auth::header("Transfer-Encoding", "chunked")),
+            "Request/No: invalid request: header transfer-encoding is set by the transport only",
         ),
         unbuilt(
             "a rate of zero",
