@@ -411,7 +411,9 @@ impl ApiBuilder {
     /// called again. Port 0 stands for the port of the URL. The request and the
     /// certificate stay those of the host. Defaults to no such host.
     pub fn resolve(mut self, host: impl AsRef<str>, addr: SocketAddr) -> Self {
-        self.settings.names.fix(host.as_ref(), addr);
+        if let Err(mistake) = self.settings.names.fix(host.as_ref(), addr) {
+            self.keep(mistake);
+        }
         self
     }
 

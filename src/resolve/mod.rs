@@ -8,8 +8,9 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, Sent};
+use crate::error::{ErrorKind, Mistake, Sent};
 use crate::transport::Failure;
+use crate::url::Url;
 pub(crate) use desk::Place;
 
 pub(crate) type Found = Result<Vec<SocketAddr>, Failure>;
@@ -83,8 +84,18 @@ impl Names {
         self.resolver = Arc::new(resolver);
     }
 
-    pub(crate) fn fix(&mut self, host: &str, addr: SocketAddr) {
-        self.fixed.push((bare(host).to_ascii_lowercase(), addr));
+    /// What is no host would never be asked for, and the real one be called.
+    pub(crate) fn fix(&mut self, host: &str, addr: SocketAddr) -> Result<(), Mistake> {
+        let host = bare(host);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let url = Url::parse_base(&format!("http://{host}:1/")).ok();
+        let url = url.filter(|url| url.path() == "/");
+        let Some(host) = url.as_ref().and_then(|url| url.origin().host_header().strip_suffix(":1"))
+        else {
+            return Err(Mistake::new("host to resolve", "is not just a host"));
+        };
+        self.fixed.push((bare(host).to_owned(), addr));
+        Ok(())
     }
 
     /// The addresses of a host that nobody has to be asked for.
@@ -195,15 +206,24 @@ mod tests {
     #[test]
     fn fixed_names_come_before_everything() {
         let mut names = Names::default();
-        names.fix("Api.Example.com", addr("127.0.0.1:0"));
-        names.fix("api.example.com", addr("[::1]:81"));
-        names.fix("192.0.2.1", addr("127.0.0.2:82"));
+        names.fix("Api.Example.com", addr("127.0.0.1:0")).unwrap();
+        names.fix("api.example.com", addr("[::1]:81")).unwrap();
+        names.fix("192.0.2.1", addr("127.0.0.2:82")).unwrap();
+        names.fix("0::2", addr("127.0.0.1:83")).unwrap();
         let known = |host| names.known(host, 80);
         let both = vec![addr("127.0.0.1:80"), addr("[::1]:81")];
         assert_eq!(known("api.example.com"), Some(both));
         assert_eq!(known("192.0.2.1"), Some(vec![addr("127.0.0.2:82")]));
         assert_eq!(known("[::1]"), Some(vec![addr("[::1]:80")]));
+        assert_eq!(known("[::2]"), Some(vec![addr("127.0.0.1:83")]));
         assert_eq!(known("example.com"), None);
+    }
+
+    #[test]
+    fn what_is_no_host_has_no_fixed_address() {
+        for bad in ["", "a b", "h:80", "h/x", "h?x", "u@h", "https://h", "https://h/", "[::1]:80"] {
+            assert!(Names::default().fix(bad, addr("127.0.0.1:0")).is_err(), "{bad}");
+        }
     }
 
     #[test]
