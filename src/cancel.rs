@@ -8,8 +8,10 @@ use std::task::{Wake, Waker};
 
 use crate::sync::lock;
 
-/// Stops a batch, a job or a stream from outside: from another thread, from a Ctrl-C handler.
+/// Stops batches and their streams from outside: from another thread, from a Ctrl-C handler.
 ///
+/// Given by [`Batch::cancel`](crate::Batch::cancel). A single call of the blocking client is stopped
+/// as a batch of one; a future is dropped, and a [`pool::Job`](crate::pool::Job) has its own `cancel`.
 /// Clones stop the same work. What is stopped ends with
 /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled): waits end, sockets in
 /// use are shut down, nothing new starts.

@@ -152,7 +152,8 @@ impl Request {
         }
     }
 
-    /// Sets a header, in place of the API's own of that name.
+    /// Sets a header, in place of the API's own of that name; but the API's credential
+    /// takes the place of what a request has under its name.
     ///
     /// `Host`, `Content-Length`, `Transfer-Encoding` and the fields of a
     /// connection belong to the transport and are refused.
@@ -202,7 +203,7 @@ impl Request {
         self
     }
 
-    /// The limit of the whole call, instead of the API's `total`.
+    /// The limit of the whole call, without the time at the gate, instead of the API's `total`.
     pub fn timeout(mut self, total: Duration) -> Request {
         if total.is_zero() {
             self.keep(Mistake::new("time-out total", "is zero"));

@@ -80,7 +80,7 @@ impl Attempt {
         self.waited
     }
 
-    /// How long it took, from its first byte to its last.
+    /// How long it took, from the search for a connection to the last byte of the body.
     pub fn took(&self) -> Duration {
         self.took
     }

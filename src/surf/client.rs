@@ -35,10 +35,11 @@ use crate::transport::{Exchange, Failure};
 ///
 /// A user name or a password in the URL is not sent.
 ///
-/// Of surf's configuration, `timeout` is the time to the head of the response, the wait for a place
-/// and the connection included; `max_connections_per_host` counts calls whose bodies are not yet
-/// read, and zero stands for no limit; `http_keep_alive` does what it says; `tcp_no_delay` is always
-/// on. It takes effect with the next call.
+/// `surf::Config` keeps its time-out and its other HTTP settings from a transport that is given to it:
+/// set them here, by [`for_api`](HttpClient::for_api), or by `set_config` of the trait. There, `timeout`
+/// is the time to the head of the response, the wait for a place and the connection included;
+/// `max_connections_per_host` counts calls whose bodies are not yet read, and zero stands for no limit;
+/// `http_keep_alive` does what it says; `tcp_no_delay` is always on. It takes effect with the next call.
 pub struct HttpClient {
     transport: Own,
     hosts: Hosts,

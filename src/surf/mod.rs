@@ -7,6 +7,8 @@
 //! - Middleware written for surf shall see the calls made through duocall:
 //!   [`nonblocking::Client::with_surf`](crate::nonblocking::Client::with_surf).
 //!
+//! Depend on surf with `default-features = false`, or its own transport comes along.
+//!
 //! A program without a line of surf needs neither: [`nonblocking::Client`](crate::nonblocking::Client)
 //! alone is faster, and surf brings some hundred crates along, several of them no longer maintained.
 //!
