@@ -228,8 +228,8 @@ impl Request {
         self
     }
 
-    /// How many redirects to follow; 0 hands a redirect over as the response it
-    /// is. Defaults to 10.
+    /// How many redirects to follow; with 0 a redirect is a status like others, so
+    /// [`accept`](Request::accept) it to get it as a response. Defaults to 10.
     pub fn redirects(mut self, most: u32) -> Request {
         self.redirects = Some(most);
         self

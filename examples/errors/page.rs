@@ -146,8 +146,9 @@ fn entries() -> Vec<Entry> {
         entry(
             "Redirect",
             "The server pointed to a place that must not be followed, or pointed once too often.",
-            "Put the final address into the base URL. With `Request::redirects(0)` the redirect \
-             is handed over as the response it is.",
+            "Put the final address into the base URL. With `Request::redirects(0)` and \
+             `accept(302)` the redirect is handed over as the response it is. A link to a next page that \
+             leaves the API's base is this error, too: a shorter base lets it be.",
             vec![
                 redirected(Request::get("flows"), "http://api.example.com/v2/flows"),
                 redirected(Request::put("flows").body("x"), "https://elsewhere.example/"),

@@ -57,6 +57,9 @@ use workers::{Task, Workers};
 /// A call that waits for a free thread waits as at the gate: it counts against
 /// the `queue` limit alone, and ends with `Timeout(Queue)` when a thread finds
 /// that too late.
+///
+/// # Blocking
+/// Dropping the last clone waits for what is under way.
 #[derive(Clone)]
 pub struct Client {
     client: blocking::Client,
