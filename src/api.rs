@@ -307,7 +307,7 @@ impl ApiBuilder {
         self
     }
 
-    /// Looks at every response with a good status; a reason makes it a failure
+    /// Looks at every response with a good or an accepted status; a reason makes it a failure
     /// of kind [`Rejected`](crate::ErrorKind::Rejected).
     pub fn reject(
         mut self,

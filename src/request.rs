@@ -108,8 +108,8 @@ impl Request {
         Request::new(Method::OPTIONS, target)
     }
 
-    /// A GET of a full URL, which need not be under the API's base. No
-    /// credential goes along.
+    /// A GET of a full URL, which need not be under the API's base. No credential goes
+    /// along, and of the API's headers only `accept*`, `user-agent` and `content-type`.
     pub fn absolute(url: impl Into<String>) -> Request {
         let mut request = Request::get(url);
         request.absolute = true;
