@@ -311,7 +311,7 @@ fn mistakes_are_told_when_the_api_is_built() {
         (Tls::default().roots_pem(b"nothing"), "TLS roots hold no certificate"),
         (Tls::default().roots_pem(broken.as_bytes()), "TLS roots hold a broken certificate"),
         (Tls::default().root_der("junk"), "TLS roots hold a broken certificate"),
-        (Tls::default().client_certificate(b"", leaf.key.as_str()), "client certificate"),
+        (Tls::default().client_certificate(b"", leaf.key.as_str()), "client certificates hold no"),
         (Tls::default().client_certificate(chain, SECRET), "is not a private key in PEM"),
         (Tls::default().client_certificate(chain, key), "does not go with its key"),
         (Tls::default().client_certificate(chain, alien.key), "does not go with its key"),

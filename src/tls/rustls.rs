@@ -100,7 +100,7 @@ impl Config {
     pub(super) fn client_certificate(&mut self, chain_pem: &[u8], key_pem: &Secret) {
         let chain = match certificates(chain_pem) {
             Ok(chain) => chain,
-            Err(what) => return self.keep("client certificate", what),
+            Err(what) => return self.keep("client certificates", what),
         };
         // The error may hold a piece of the text.
         match PrivateKeyDer::from_pem_slice(key_pem.expose().as_bytes()) {
@@ -114,7 +114,7 @@ impl Config {
             self.keep("ALPN protocol", "is not of 1 to 255 bytes");
         }
         if protocols.iter().any(|name| name == HTTP_2) {
-            self.keep("ALPN protocol", "is h2, which is not asked for here");
+            self.keep("ALPN protocol", "is h2, which is asked for by ApiBuilder::http2");
         }
         self.alpn = protocols;
     }
