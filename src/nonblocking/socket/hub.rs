@@ -87,7 +87,8 @@ pub(super) fn again(io: &Io) -> io::Result<()> {
     Ok(epoll::modify(&Hub::get()?.epoll, io.get_ref(), data(io.seat()), INTEREST)?)
 }
 
-/// Gets the news of this moment to the link.
+/// Gets the news of this moment to the link; where so many have news that its own may lie behind
+/// theirs, it asks the system itself.
 pub(super) fn look(link: &Link) {
     if !HUB.get().is_some_and(Hub::look) {
         link.bell.set();
@@ -234,14 +235,14 @@ impl Hub {
         }
     }
 
-    /// Wakes all who have news; `false` if that can't be known.
+    /// Wakes all who have news; `false` if more of it may be there.
     fn look(&self) -> bool {
         let mut room = [MaybeUninit::uninit(); AT_ONCE];
         // Held meanwhile: news that one thread has fetched must not be missing to the next.
         let mut state = lock(&self.state);
-        let found = loop {
+        let (found, left) = loop {
             match epoll::wait(&self.epoll, &mut room, Some(&Timespec::default())) {
-                Ok((found, _)) => break found,
+                Ok(news) => break news,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return false,
             }
@@ -258,7 +259,7 @@ impl Hub {
             // One that panics must not keep the others asleep.
             catch_unwind(AssertUnwindSafe(|| task.wake())).unwrap_or_default();
         }
-        true
+        !left.is_empty()
     }
 
     /// Has async-io watch the epoll. Asked anew each time: what it was once asked it takes for
