@@ -1,13 +1,21 @@
-//! The sockets of the async client share one epoll, and what comes to one of them all look at.
+//! The sockets of the async client share one epoll, and a descriptor serves one after another. So one test runs
+//! after the other: what they look for, others could come by and hide.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use duocall::nonblocking::Client;
 use duocall::{Api, Request};
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, yield_now, zip};
+
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A connection on which a request has come.
 fn accepted(listener: &TcpListener) -> TcpStream {
@@ -25,6 +33,7 @@ fn write(mut stream: &TcpStream, fields: &str, body: &str) {
 /// More than the system tells at once.
 #[test]
 fn an_idle_connection_is_looked_at_also_where_many_have_news() {
+    let _turn = alone();
     const MANY: usize = 40;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let api = Api::builder(format!("http://{}/", listener.local_addr().unwrap()));
@@ -57,5 +66,47 @@ fn an_idle_connection_is_looked_at_also_where_many_have_news() {
         let response = client.send(Request::get("x")).await;
         assert_eq!(response.unwrap().text().unwrap(), "asked for");
     });
+    server.join().unwrap();
+}
+
+/// A socket that is closed before its body is read leaves its descriptor to the next one.
+#[test]
+fn the_end_of_a_body_disturbs_no_later_connection() {
+    let _turn = alone();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    let client = Client::new(Api::new(base).unwrap());
+    let (asked, read) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (tell, wait) = (asked.clone(), read.clone());
+    let server = thread::spawn(move || {
+        let first = accepted(&listener);
+        write(&first, "connection: close\r\n", "first");
+        let second = accepted(&listener);
+        tell.store(true, SeqCst);
+        while !wait.load(SeqCst) {
+            thread::yield_now();
+        }
+        // Then the client sleeps.
+        thread::sleep(Duration::from_millis(50));
+        write(&second, "", "second");
+        // Closed last, so that no descriptor of ours is free before.
+        first
+    });
+    let took = block_on(async {
+        let mut first = client.open(Request::get("1")).await.unwrap();
+        assert_eq!(first.piece().await.unwrap().unwrap(), "first");
+        let end = async {
+            while !asked.load(SeqCst) {
+                yield_now().await;
+            }
+            assert!(first.piece().await.unwrap().is_none());
+            read.store(true, SeqCst);
+            Instant::now()
+        };
+        let (second, start) = zip(client.send(Request::get("2")), end).await;
+        assert_eq!(second.unwrap().text().unwrap(), "second");
+        start.elapsed()
+    });
+    assert!(took < Duration::from_secs(3), "{took:?}");
     server.join().unwrap();
 }

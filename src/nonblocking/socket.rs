@@ -140,7 +140,7 @@ impl Link {
     /// There is none any more.
     pub(super) fn rest(&self) {
         self.begins.store(false, Relaxed);
-        self.seat.get().inspect(|seat| hub::rest(seat));
+        self.seat.get().inspect(|seat| hub::rest(seat, self));
     }
 
     /// Tells the exchange at hand of the bytes that went and came.

@@ -54,6 +54,6 @@ pub(super) fn look(link: &Link) {
     link.bell.set();
 }
 
-pub(super) fn rest(_: &Seat) {}
+pub(super) fn rest(_: &Seat, _: &Link) {}
 
 pub(super) fn leave(_: &Io) {}

@@ -21,6 +21,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
@@ -77,8 +78,8 @@ pub(super) fn join(io: &Io, link: &Arc<Link>) -> io::Result<Seat> {
 }
 
 /// Whether the link's wake-up will come; otherwise there is news already.
-pub(super) fn wait(seat: &Seat, _: &Arc<Link>) -> bool {
-    HUB.get().is_some_and(|hub| hub.wait(*seat))
+pub(super) fn wait(seat: &Seat, link: &Link) -> bool {
+    HUB.get().is_some_and(|hub| hub.wait(*seat, link))
 }
 
 /// Has what there may be to read told once more. The epoll tells of each arrival but
@@ -95,11 +96,13 @@ pub(super) fn look(link: &Link) {
     }
 }
 
-/// Nobody waits for this socket any more.
-pub(super) fn rest(seat: &Seat) {
+/// Nobody waits for this socket any more. It may be closed already, and its seat another's.
+pub(super) fn rest(seat: &Seat, link: &Link) {
     if let Some(hub) = HUB.get() {
         let mut state = lock(&hub.state);
-        state.becomes(*seat, Mood::Quiet);
+        if state.seats(*seat, link) {
+            state.becomes(*seat, Mood::Quiet);
+        }
         hub.mind(state);
     }
 }
@@ -206,9 +209,9 @@ impl Hub {
         Ok(added.map(|()| seat)?)
     }
 
-    fn wait(&self, seat: Seat) -> bool {
+    fn wait(&self, seat: Seat, link: &Link) -> bool {
         let mut state = lock(&self.state);
-        let waits = state.wait(seat);
+        let waits = state.seats(seat, link) && state.wait(seat);
         self.mind(state);
         waits
     }
@@ -346,6 +349,11 @@ impl State {
         self.ticking = false;
         self.round += 1;
         self.told = 0;
+    }
+
+    /// Whether the seat is this link's, and not that of one who came after it.
+    fn seats(&self, seat: Seat, link: &Link) -> bool {
+        self.guests[seat].as_ref().is_some_and(|guest| ptr::eq(&*guest.link, link))
     }
 
     /// Whether he waits now; otherwise there is news already.
