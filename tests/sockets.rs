@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use duocall::nonblocking::Client;
-use duocall::{Api, Request};
-use futures_lite::future::{block_on, yield_now, zip};
+use duocall::{Api, Proxy, Request, Retry, Timeouts};
+use futures_lite::future::{block_on, or, yield_now, zip};
 
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
@@ -107,6 +107,44 @@ fn the_end_of_a_body_disturbs_no_later_connection() {
         assert_eq!(second.unwrap().text().unwrap(), "second");
         start.elapsed()
     });
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    server.join().unwrap();
+}
+
+/// The patience with a server that is to say 100 ends with its connection.
+#[test]
+fn a_call_that_connects_anew_leaves_its_thread_to_others() {
+    let _turn = alone();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::new(format!("socks5h://{}", listener.local_addr().unwrap()));
+    let (close, asked) = mpsc::channel();
+    let (tell, closed) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let mut first = accepted(&listener);
+        for word in [&[5, 0][..], &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]] {
+            first.write_all(word).unwrap();
+            assert!(first.read(&mut [0; 4096]).unwrap() > 0);
+        }
+        write(&first, "", "here");
+        asked.recv().unwrap();
+        drop(first);
+        tell.send(()).unwrap();
+        // The second is never let through, until it is gone.
+        assert_eq!(accepted(&listener).read(&mut [0; 4096]).unwrap(), 0);
+    });
+    let timeouts = Timeouts::default().head(Duration::from_millis(100));
+    let api = Api::builder("http://api.example.com/").proxy(proxy).timeouts(timeouts);
+    let client = Client::new(api.retry(Retry::none()).build().unwrap());
+    block_on(client.send(Request::get("x"))).unwrap();
+    close.send(()).unwrap();
+    closed.recv().unwrap();
+    let upload = client.send(Request::put("x").body("body").expect_above(0));
+    let start = Instant::now();
+    let other = async {
+        smol::Timer::after(Duration::from_millis(300)).await;
+        start.elapsed()
+    };
+    let took = block_on(or(other, async { panic!("{:?}", upload.await) }));
     assert!(took < Duration::from_secs(3), "{took:?}");
     server.join().unwrap();
 }

@@ -126,6 +126,8 @@ impl Connection {
                 }
                 Poll::Ready(Err(mut error)) => match error.take_message() {
                     Some(back) if exchange.reused() => {
+                        // The server it waits for is another one now.
+                        exchange.let_sleep();
                         return Poll::Ready(Ok(Err(Box::new(back))));
                     }
                     _ => Some(error.into_error()),
