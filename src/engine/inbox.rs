@@ -58,7 +58,9 @@ impl Inbox {
         if seen.transfer_coding || head.status.is_informational() {
             check_framing(head)?;
         }
-        let bodiless = method == Method::HEAD || head.status == StatusCode::NO_CONTENT;
+        // What it says of a body then is what another answer would have (RFC 9110 section 8.6).
+        let bodiless = method == Method::HEAD
+            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let mut decoder = None;
         if seen.unclear {
             return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));

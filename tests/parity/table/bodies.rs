@@ -120,10 +120,10 @@ fn framing() -> Vec<Scenario> {
                 "First 204 | First 304~ | First 200~",
                 "GET /x | GET /x~ | GET /x~",
             ),
-        case("304 with a length waits for no body")
+        case("304 with a length waits for no body, and has none that is too large")
             .send(get().accept(304))
             .send(get())
-            .reply(raw("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"))
+            .reply(raw("HTTP/1.1 304 Not Modified\r\nContent-Length: 123456789\r\n\r\n"))
             .reply(ok("a"))
             .expect("304 | 200 a", "First 304 | First 200~", "GET /x | GET /x~"),
         case("head tells the length and leaves the connection")
