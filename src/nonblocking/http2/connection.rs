@@ -13,6 +13,7 @@ use smol::Task;
 use super::super::wire::Wire;
 use super::fault::failure;
 use super::health::{Health, Pipe, Pulse};
+use super::late;
 use crate::api::Api;
 use crate::http2::{Http2, KeepAlive, LARGEST_WINDOW};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
@@ -64,7 +65,7 @@ impl Connection {
         exchange: &Exchange,
     ) -> Result<Arc<Connection>, Failure> {
         let health = Health::new();
-        let pipe = Pipe { wire, health: health.clone() };
+        let pipe = Pipe::new(wire, health.clone());
         let shaken = terms.builder.handshake(pipe).await;
         let shaken = shaken.map_err(|error| failure(&error, &health, exchange.phase()));
         let (sender, mut connection): (SendRequest<Bytes>, _) = shaken?;
@@ -72,7 +73,7 @@ impl Connection {
         let mut pulse = Pulse::new(health.clone(), ping, terms.keep_alive, terms.connecting);
         let drive = poll_fn(move |cx| {
             // How it ended, its streams hear, and the record knows.
-            if Pin::new(&mut connection).poll(cx).is_ready() {
+            if late::together(|| Pin::new(&mut connection).poll(cx)).is_ready() {
                 return Poll::Ready(());
             }
             pulse.poll(cx)

@@ -14,9 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::super::wire::Wire;
 use crate::http2::KeepAlive;
 use crate::idle;
+use crate::landing::Landing;
 
 /// A connection that was heard that lately is not in doubt.
 const LATELY: Duration = Duration::from_secs(1);
+
+/// How much is read before the driver stands aside: other connections have theirs on the same
+/// thread, and calls are woken only then.
+const GULP: usize = 256 << 10;
 
 /// What a connection and its calls tell each other.
 pub(super) struct Health {
@@ -98,11 +103,17 @@ impl Health {
 
 /// A wire that keeps the record.
 pub(super) struct Pipe {
-    pub(super) wire: Wire,
-    pub(super) health: Arc<Health>,
+    wire: Wire,
+    health: Arc<Health>,
+    /// Read since the driver last stood aside.
+    gulped: usize,
 }
 
 impl Pipe {
+    pub(super) fn new(wire: Wire, health: Arc<Health>) -> Pipe {
+        Pipe { wire, health, gulped: 0 }
+    }
+
     /// What h2 keeps of an error is its kind, so the error itself goes to the record.
     fn failed(&self, error: io::Error) -> io::Error {
         let kind = error.kind();
@@ -125,11 +136,23 @@ impl AsyncRead for Pipe {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = ready!(self.wire.stream().poll_read(cx, buffer.initialize_unfilled()));
-        match read {
+        if self.gulped >= GULP {
+            self.gulped = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // h2's buffer is not initialised, and asked for much oftener than there is something to read.
+        let mut landing = Landing::take();
+        let room = buffer.remaining().min(landing.bytes().len());
+        let read = self.wire.stream().poll_read(cx, &mut landing.bytes()[..room]);
+        if read.is_pending() {
+            self.gulped = 0;
+        }
+        match ready!(read) {
             Ok(0) => self.health.ended(End::Io(io::ErrorKind::UnexpectedEof.into())),
             Ok(bytes) => {
-                buffer.advance(bytes);
+                buffer.put_slice(&landing.bytes()[..bytes]);
+                self.gulped += bytes;
                 self.health.mark(&self.health.heard);
             }
             Err(error) => return Poll::Ready(Err(self.failed(error))),

@@ -3,6 +3,7 @@
 mod connection;
 mod fault;
 mod health;
+mod late;
 mod stream;
 
 use std::convert::Infallible;

@@ -17,6 +17,7 @@ use super::super::outgoing::Outgoing;
 use super::super::reader::Reader;
 use super::connection::Connection;
 use super::fault::{failure, lost};
+use super::late::Ear;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
 use crate::transport::{Exchange, Failure};
@@ -87,6 +88,7 @@ struct Call {
     upload: Option<Upload>,
     sender: h2::client::SendRequest<Bytes>,
     opened: bool,
+    ear: Ear,
     /// What had gone over the connection before.
     written: u64,
 }
@@ -112,7 +114,7 @@ impl Call {
         let (response, stream) =
             sent.map_err(|error| place.failure(&error, exchange.phase()).sent(Sent::No))?;
         let upload = (!bodiless).then(|| Upload { stream, body, piece: Bytes::new(), moved: 0 });
-        Ok(Call { place, response, upload, sender, opened: false, written })
+        Ok(Call { place, response, upload, sender, opened: false, ear: Ear::new(), written })
     }
 
     fn poll_head(
@@ -120,6 +122,7 @@ impl Call {
         cx: &mut Context<'_>,
         exchange: &Exchange,
     ) -> Poll<Result<Response<RecvStream>, Failure>> {
+        let cx = &mut self.ear.of(cx);
         let answer = Pin::new(&mut self.response).poll(cx);
         // Until there is room for the stream, not a byte of it is sent. Asked after the answer, which
         // may have come just now.
@@ -149,7 +152,8 @@ impl Call {
     ) -> Incoming {
         let length = head.headers.get(header::CONTENT_LENGTH);
         let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        Incoming { place: self.place, body, upload: self.upload, left, exchange: exchange.clone() }
+        let Call { place, upload, ear, .. } = self;
+        Incoming { place, body, upload, left, ear, exchange: exchange.clone() }
     }
 }
 
@@ -214,6 +218,7 @@ pub(in super::super) struct Incoming {
     upload: Option<Upload>,
     /// What is to come, where the server has told.
     left: Option<u64>,
+    ear: Ear,
     exchange: Arc<Exchange>,
 }
 
@@ -222,6 +227,7 @@ impl Incoming {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Bytes>>> {
+        let cx = &mut self.ear.of(cx);
         if let Poll::Ready(Err(failure)) = poll_upload(&mut self.upload, cx) {
             return Poll::Ready(Some(Err(failure.into())));
         }
