@@ -172,7 +172,7 @@ impl AsyncWrite for Pipe {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.wire.is_plain()
+        true
     }
 
     fn poll_write_vectored(
