@@ -22,9 +22,9 @@ use crate::error::Mistake;
 ///
 /// The calls of a client to one origin go over one connection, those made while it is being opened
 /// included. Where the server takes fewer at once (`SETTINGS_MAX_CONCURRENT_STREAMS`), the others
-/// wait, in the phase [`Send`](crate::Phase::Send): better set
+/// wait, in the phase [`Send`](crate::Phase::Send), for a response to be read or dropped: better set
 /// [`concurrency`](crate::ApiBuilder::concurrency) to what it takes. Dropping a call resets its
-/// stream only. After 15 s without a call a connection is closed, and at once when the client and
+/// stream only; one that waits is never sent. After 15 s without a call a connection is closed, and at once when the client and
 /// its last response are dropped.
 ///
 /// A call that ends without an answer, on a connection that has been silent for a second, makes
@@ -33,7 +33,16 @@ use crate::error::Mistake;
 ///
 /// A request that the server says it has not processed (`REFUSED_STREAM`, or above the last stream
 /// of a `GOAWAY`: RFC 9113 section 8.7) is sent once more at no charge, whatever its method, on
-/// another connection.
+/// another connection; unless it has begun to answer.
+///
+/// | limit | value |
+/// |---|---|
+/// | connections to an origin | 1 |
+/// | calls at once | what the server takes, and no more than [`concurrency`](crate::ApiBuilder::concurrency) |
+/// | window of a body, window of the connection | 2 MiB ([`window`](Http2::window)); that times `concurrency` |
+/// | frames that come, push | 16 KiB; not taken |
+/// | heads | those of HTTP/1.1: 64 KiB and 100 fields |
+/// | PING | only where a connection is in doubt ([`keep_alive`](Http2::keep_alive)) |
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,7 +73,7 @@ pub(crate) const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 impl Default for Http2 {
     fn default() -> Http2 {
-        Http2 { prior: false, keep_alive: None, window: 1 << 20 }
+        Http2 { prior: false, keep_alive: None, window: 2 << 20 }
     }
 }
 
@@ -86,10 +95,11 @@ impl Http2 {
         self
     }
 
-    /// How many bytes of a body the server may send before the caller reads them: more is faster
-    /// over long distances, less saves memory where bodies are read slowly. From 1 byte to 2 GiB - 1;
-    /// defaults to 1 MiB. The connection has room for as many as its `Api` has calls at once, so
-    /// one whose body is not read holds up no other.
+    /// How many bytes of a body the server may send before the caller reads them (RFC 9113 section
+    /// 6.9): no body comes faster than so many for each way there and back. More is faster over long
+    /// distances, less saves memory where bodies are read slowly. From 1 byte to 2 GiB - 1; defaults
+    /// to 2 MiB, which is 20 MiB/s at a distance of 100 ms. The connection has room for as many as
+    /// its `Api` has calls at once, so one whose body is not read holds up no other.
     #[must_use]
     pub fn window(mut self, bytes: u32) -> Http2 {
         self.window = bytes;
