@@ -13,9 +13,13 @@ use futures_util::future::join_all;
 use h2::Reason;
 use smol::block_on;
 use support::h2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, Good, HEADERS, OK, Wire, client, echo,
-    field, hasty, prior, trace,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, Good, HEADERS, OK, PUSH_PROMISE,
+    WINDOW_UPDATE, Wire, client, echo, field, hasty, prior, trace,
 };
+
+fn interim(status: u16) -> Vec<u8> {
+    field(":status", &status.to_string())
+}
 
 /// A server that answers the first request on each connection with this.
 fn answering(script: impl Fn(&mut Wire) -> std::io::Result<()> + Send + Sync + 'static) -> Frames {
@@ -30,7 +34,7 @@ fn answering(script: impl Fn(&mut Wire) -> std::io::Result<()> + Send + Sync + '
 #[test]
 fn what_breaks_has_a_type() {
     type Script = fn(&mut Wire) -> std::io::Result<()>;
-    let rows: [(&str, ErrorKind, Sent, Script); 17] = [
+    let rows: [(&str, ErrorKind, Sent, Script); 27] = [
         ("reset", ErrorKind::Closed, Sent::Maybe, |wire| wire.reset(1, Reason::INTERNAL_ERROR)),
         ("calm", ErrorKind::Closed, Sent::Maybe, |wire| wire.reset(1, Reason::ENHANCE_YOUR_CALM)),
         ("wants h1", ErrorKind::Protocol, Sent::Maybe, |wire| {
@@ -74,6 +78,47 @@ fn what_breaks_has_a_type() {
         }),
         ("data on no stream", ErrorKind::Protocol, Sent::Maybe, |wire| {
             wire.write(DATA, 0, 0, b"x")
+        }),
+        ("data before the head", ErrorKind::Protocol, Sent::Maybe, |wire| {
+            wire.write(DATA, END_STREAM, 1, b"x")
+        }),
+        ("an interim head that ends", ErrorKind::Protocol, Sent::Maybe, |wire| {
+            wire.write(HEADERS, END_HEADERS | END_STREAM, 1, &interim(103))
+        }),
+        ("a head that ends before its body", ErrorKind::Protocol, Sent::Maybe, |wire| {
+            let head = [OK, &field("content-length", "5")].concat();
+            wire.write(HEADERS, END_HEADERS | END_STREAM, 1, &head)
+        }),
+        ("trailers before the length", ErrorKind::Truncated, Sent::Yes, |wire| {
+            wire.write(HEADERS, END_HEADERS, 1, &[OK, &field("content-length", "5")].concat())?;
+            wire.write(DATA, 0, 1, b"1234")?;
+            wire.write(HEADERS, END_HEADERS | END_STREAM, 1, &field("x-late", "y"))
+        }),
+        ("trailers that go on", ErrorKind::Protocol, Sent::Yes, |wire| {
+            wire.write(HEADERS, END_HEADERS, 1, OK)?;
+            wire.write(HEADERS, END_HEADERS, 1, &field("x-late", "y"))
+        }),
+        ("a push that nobody wants", ErrorKind::Protocol, Sent::Maybe, |wire| {
+            let promise = [&2_u32.to_be_bytes(), OK].concat();
+            wire.write(PUSH_PROMISE, END_HEADERS, 1, &promise)
+        }),
+        ("a frame above the limit", ErrorKind::Protocol, Sent::Yes, |wire| {
+            wire.write(HEADERS, END_HEADERS, 1, OK)?;
+            wire.write(DATA, 0, 1, &[7; 20_000])
+        }),
+        ("a window that overflows", ErrorKind::Protocol, Sent::Maybe, |wire| {
+            wire.write(WINDOW_UPDATE, 0, 0, &u32::MAX.to_be_bytes())?;
+            wire.write(WINDOW_UPDATE, 0, 0, &(u32::MAX >> 1).to_be_bytes())
+        }),
+        ("refused after the head", ErrorKind::Truncated, Sent::Yes, |wire| {
+            wire.write(HEADERS, END_HEADERS, 1, OK)?;
+            wire.write(DATA, 0, 1, b"part")?;
+            wire.reset(1, Reason::REFUSED_STREAM)
+        }),
+        ("left out after the head", ErrorKind::Truncated, Sent::Yes, |wire| {
+            wire.write(HEADERS, END_HEADERS, 1, OK)?;
+            wire.write(DATA, 0, 1, b"part")?;
+            wire.goaway(0, Reason::NO_ERROR)
         }),
         ("too many fields", ErrorKind::HeadTooLarge, Sent::Yes, |wire| {
             let fields: Vec<u8> = (0..101).flat_map(|n| field(&format!("x-{n}"), "y")).collect();

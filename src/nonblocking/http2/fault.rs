@@ -15,7 +15,9 @@ pub(super) fn failure(error: &h2::Error, health: &Health, phase: Phase) -> Failu
     if error.is_remote() && (error.is_go_away() || refused) {
         health.retire();
         let what = if refused { "the server refused the stream" } else { "the server went away" };
-        return Failure::new(ErrorKind::Closed, format!("{what}: {reason:?}")).unprocessed();
+        let failure = lost(phase, &format!("{what}: {reason:?}"));
+        // What it has begun to answer it has processed, whatever it says now.
+        return if phase == Phase::Body { failure } else { failure.unprocessed() };
     }
     if error.is_remote() {
         return by_server(reason, phase);
