@@ -3,18 +3,21 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use smol::Task;
+use smol::lock::Mutex;
 
 use super::super::wire::Wire;
 use super::fault::failure;
 use super::health::{Health, Pipe, Pulse};
 use super::late;
+use super::stream::Place;
 use crate::api::Api;
+use crate::error::{Phase, Sent};
 use crate::http2::{Http2, KeepAlive, LARGEST_WINDOW};
 use crate::transport::{Exchange, Failure, MAX_HEAD};
 
@@ -54,6 +57,8 @@ impl Terms {
 pub(in super::super) struct Connection {
     pub(super) sender: SendRequest<Bytes>,
     pub(super) health: Arc<Health>,
+    /// Who is in it is the next to be sent.
+    door: Mutex<()>,
     /// Dropping it ends the task.
     _driver: Task<()>,
 }
@@ -71,19 +76,57 @@ impl Connection {
         let (sender, mut connection): (SendRequest<Bytes>, _) = shaken?;
         let ping = connection.ping_pong().expect("asked for once");
         let mut pulse = Pulse::new(health.clone(), ping, terms.keep_alive, terms.connecting);
-        let drive = poll_fn(move |cx| {
+        let record = health.clone();
+        let driver = smol::spawn(async move {
             // How it ended, its streams hear, and the record knows.
-            if late::together(|| Pin::new(&mut connection).poll(cx)).is_ready() {
-                return Poll::Ready(());
-            }
-            pulse.poll(cx)
+            poll_fn(|cx| {
+                let driven = late::together(|| Pin::new(&mut connection).poll(cx));
+                record.moved();
+                if driven.is_ready() { Poll::Ready(()) } else { pulse.poll(cx) }
+            })
+            .await;
+            drop(connection);
+            record.moved();
         });
-        Ok(Arc::new(Connection { sender, health, _driver: smol::spawn(drive) }))
+        Ok(Arc::new(Connection { sender, health, door: Mutex::new(()), _driver: driver }))
+    }
+
+    /// A place among the calls. Above the server's limit (RFC 9113 section 5.1.2) a request waits
+    /// here, and not in h2, which sends one even after its call was dropped.
+    pub(super) async fn place(self: Arc<Self>, phase: Phase) -> Result<Place, Failure> {
+        if let Some(place) = self.door.try_lock().and_then(|_door| self.claim()) {
+            return Ok(place);
+        }
+        // Boxed: it is large, and rare.
+        Box::pin(async {
+            let _door = self.door.lock().await;
+            poll_fn(|cx| self.poll_place(cx, phase)).await
+        })
+        .await
+    }
+
+    fn claim(self: &Arc<Self>) -> Option<Place> {
+        // Asked each time: the answer to a call may be known before what the driver would tell.
+        let most = self.sender.current_max_send_streams();
+        self.health.call_begins(most).then(|| Place::new(self.clone()))
+    }
+
+    fn poll_place(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        phase: Phase,
+    ) -> Poll<Result<Place, Failure>> {
+        self.health.waits_for_room(cx);
+        if let Poll::Ready(Err(error)) = self.sender.clone().poll_ready(cx) {
+            let failure = failure(&error, &self.health, phase);
+            return Poll::Ready(Err(failure.sent(Sent::No)));
+        }
+        self.claim().map_or(Poll::Pending, |place| Poll::Ready(Ok(place)))
     }
 
     /// Whether another call may use it.
     pub(super) fn is_good(&self) -> bool {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         let ready = self.sender.clone().poll_ready(&mut cx);
         !self.health.is_retired() && !matches!(ready, Poll::Ready(Err(_)))
     }

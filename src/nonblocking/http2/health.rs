@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use atomic_waker::AtomicWaker;
 use h2::{Ping, PingPong};
 use smol::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,6 +33,8 @@ pub(super) struct Health {
     rested: AtomicU64,
     calls: AtomicUsize,
     doubted: AtomicBool,
+    /// The call that is the next to be sent, once there is room.
+    room: AtomicWaker,
     retired: AtomicBool,
     end: OnceLock<End>,
 }
@@ -52,6 +55,7 @@ impl Health {
             rested: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             doubted: AtomicBool::new(false),
+            room: AtomicWaker::new(),
             retired: AtomicBool::new(false),
             end: OnceLock::new(),
         })
@@ -75,8 +79,10 @@ impl Health {
         self.written.load(SeqCst)
     }
 
-    pub(super) fn call_begins(&self) {
-        self.calls.fetch_add(1, SeqCst);
+    /// Whether there is room for a call, where so many may be under way; it is taken then.
+    pub(super) fn call_begins(&self, most: usize) -> bool {
+        let more = |calls| (calls < most).then_some(calls + 1);
+        self.calls.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
     /// One that was not answered may have the connection to blame.
@@ -86,6 +92,16 @@ impl Health {
         }
         self.mark(&self.rested);
         self.calls.fetch_sub(1, SeqCst);
+        self.room.wake();
+    }
+
+    /// There may be room now, or the end. Who waits for it looks.
+    pub(super) fn moved(&self) {
+        self.room.wake();
+    }
+
+    pub(super) fn waits_for_room(&self, cx: &Context<'_>) {
+        self.room.register(cx.waker());
     }
 
     fn ended(&self, end: End) {

@@ -42,7 +42,8 @@ impl Connection {
     ) -> Result<Response<Reader>, Failure> {
         exchange.enter(Phase::Send);
         let head = request.method() == Method::HEAD;
-        let mut call = Call::new(self, request, exchange)?;
+        let place = self.place(exchange.phase()).await?;
+        let mut call = Call::new(place, request, exchange)?;
         let (parts, body) = poll_fn(|cx| call.poll_head(cx, exchange)).await?.into_parts();
         let bodiless =
             head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -56,14 +57,13 @@ impl Connection {
 }
 
 /// A call's place on a connection.
-struct Place {
+pub(super) struct Place {
     connection: Arc<Connection>,
     answered: bool,
 }
 
 impl Place {
-    fn new(connection: Arc<Connection>) -> Place {
-        connection.health.call_begins();
+    pub(super) fn new(connection: Arc<Connection>) -> Place {
         Place { connection, answered: false }
     }
 
@@ -94,11 +94,7 @@ struct Call {
 }
 
 impl Call {
-    fn new(
-        connection: Arc<Connection>,
-        request: Request<Body>,
-        exchange: &Exchange,
-    ) -> Result<Call, Failure> {
+    fn new(mut place: Place, request: Request<Body>, exchange: &Exchange) -> Result<Call, Failure> {
         let (mut parts, body) = request.into_parts();
         for name in &HOP_BY_HOP {
             parts.headers.remove(name);
@@ -106,13 +102,13 @@ impl Call {
         parts.version = Version::HTTP_2;
         let body = Outgoing::new(body, usize::MAX);
         let bodiless = body.is_end_stream();
-        let mut sender = connection.sender.clone();
-        let written = connection.health.written();
-        // Before the driver is woken, so that it sees a call.
-        let mut place = Place::new(connection);
+        let mut sender = place.connection.sender.clone();
+        let written = place.connection.health.written();
         let sent = sender.send_request(Request::from_parts(parts, ()), bodiless);
         let (response, stream) =
             sent.map_err(|error| place.failure(&error, exchange.phase()).sent(Sent::No))?;
+        // h2 sends it, sooner or later, whatever becomes of the call.
+        exchange.wrote(1);
         let upload = (!bodiless).then(|| Upload { stream, body, piece: Bytes::new(), moved: 0 });
         Ok(Call { place, response, upload, sender, opened: false, ear: Ear::new(), written })
     }
@@ -127,9 +123,6 @@ impl Call {
         // Until there is room for the stream, not a byte of it is sent. Asked after the answer, which
         // may have come just now.
         self.opened = self.opened || self.sender.poll_ready(cx).is_ready();
-        if self.opened && self.place.connection.health.written() > self.written {
-            exchange.wrote(1);
-        }
         if answer.is_pending() && self.opened {
             let before = self.upload.as_ref().map(|upload| upload.moved);
             let sent = poll_upload(&mut self.upload, cx)?.is_ready();
@@ -139,9 +132,16 @@ impl Call {
                 exchange.enter(if sent { Phase::Head } else { Phase::Send });
             }
         }
-        let head = ready!(answer).map_err(|error| self.place.failure(&error, exchange.phase()))?;
+        let head = ready!(answer).map_err(|error| self.failure(&error, exchange.phase()))?;
         exchange.received(1);
         Poll::Ready(Ok(head))
+    }
+
+    fn failure(&mut self, error: &h2::Error, phase: Phase) -> Failure {
+        let gone = self.opened && self.place.connection.health.written() > self.written;
+        let failure = self.place.failure(error, phase);
+        // Nor will it go any more.
+        if gone { failure } else { failure.sent(Sent::No) }
     }
 
     fn incoming(
