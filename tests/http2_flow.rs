@@ -7,10 +7,10 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use duocall::nonblocking::Client;
-use duocall::{Api, Body, ErrorKind, Http2, Phase, Request, Response, Sent};
+use duocall::{Api, Body, ErrorKind, Http2, Phase, Request, Response, Sent, Timeouts};
 use futures_util::future::join_all;
 use h2::Reason;
 use smol::block_on;
@@ -394,6 +394,39 @@ fn interim_heads_do_not_stop_the_clock() {
     let client = Client::new(hasty(&server.url()).build().unwrap());
     let error = block_on(client.send(Request::post("x"))).unwrap_err();
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Timeout(Phase::Head), Sent::Yes));
+}
+
+/// Neither the reset of a call nor a PING can go out.
+#[test]
+fn a_server_that_stops_reading_is_given_up() {
+    let (over, wait) = signal();
+    let server = Frames::new(move |connection, wire| {
+        wire.settings(&[(4, u32::MAX >> 1)])?;
+        wire.write(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())?;
+        let stream = wire.next(HEADERS)?.stream;
+        if connection == 0 {
+            let _ = wait.recv_blocking();
+            return Ok(());
+        }
+        wire.answer(stream, b"good")?;
+        loop {
+            let stream = wire.next(HEADERS)?.stream;
+            wire.answer(stream, b"good")?;
+        }
+    });
+    let timeouts = Timeouts::default().connect(Duration::from_millis(200));
+    let api = prior(&server.url()).timeouts(timeouts.head(Duration::from_millis(1200)));
+    let client = Client::new(api.build().unwrap());
+    let endless = Request::put("x").body(Body::reader(io::repeat(1)));
+    let error = block_on(client.send(endless)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Send), "{error:?}");
+    let began = Instant::now();
+    while server.connections() == 1 {
+        assert!(began.elapsed() < Duration::from_secs(5), "it is used for ever");
+        let _ = block_on(client.send(Request::get("x")));
+    }
+    assert_eq!(text(block_on(client.send(Request::get("x")))), "good");
+    drop(over);
 }
 
 #[test]

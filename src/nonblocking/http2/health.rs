@@ -33,6 +33,8 @@ pub(super) struct Health {
     rested: AtomicU64,
     calls: AtomicUsize,
     doubted: AtomicBool,
+    /// The task to ask about a doubt. h2 wakes it for a dropped call only if it has nothing to write.
+    driver: AtomicWaker,
     /// The call that is the next to be sent, once there is room.
     room: AtomicWaker,
     retired: AtomicBool,
@@ -55,6 +57,7 @@ impl Health {
             rested: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             doubted: AtomicBool::new(false),
+            driver: AtomicWaker::new(),
             room: AtomicWaker::new(),
             retired: AtomicBool::new(false),
             end: OnceLock::new(),
@@ -89,6 +92,7 @@ impl Health {
     pub(super) fn call_ends(&self, answered: bool) {
         if !answered && self.since(&self.heard).elapsed() >= LATELY {
             self.doubted.store(true, SeqCst);
+            self.driver.wake();
         }
         self.mark(&self.rested);
         self.calls.fetch_sub(1, SeqCst);
@@ -237,6 +241,7 @@ impl Pulse {
 
     /// Ready when the connection is to be given up.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.health.driver.register(cx.waker());
         loop {
             let now = Instant::now();
             let Some(next) = self.look(now, cx) else { return Poll::Ready(()) };
