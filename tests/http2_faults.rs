@@ -173,25 +173,24 @@ fn a_server_of_another_protocol_is_told_apart() {
 fn what_a_goaway_leaves_out_is_sent_again_whatever_it_is() {
     let server = Frames::new(|connection, wire| {
         wire.settings(&[])?;
-        wire.next(HEADERS)?;
+        let mut stream = wire.next(HEADERS)?.stream;
         if connection == 0 {
+            wire.answer(stream, b"")?;
+            stream = wire.next(HEADERS)?.stream;
             wire.next(HEADERS)?;
-            wire.goaway(1, Reason::NO_ERROR)?;
+            wire.goaway(stream, Reason::NO_ERROR)?;
         }
         // The stream that it names goes on to its end.
-        wire.answer(1, format!("from {connection}").as_bytes())?;
+        wire.answer(stream, format!("from {connection}").as_bytes())?;
         wire.drain()
     });
     let client = client(&server.url());
     let said = block_on(async {
-        let first = client.send(Request::post("a"));
-        let second = async {
-            smol::Timer::after(Duration::from_millis(50)).await;
-            client.send(Request::post("b")).await
-        };
-        futures_lite::future::zip(first, second).await
+        client.send(Request::get("x")).await.unwrap();
+        let (first, second) = (Request::post("a"), Request::post("b"));
+        futures_lite::future::zip(client.send(first), client.send(second)).await
     });
-    assert_eq!(trace(&said.0), "First 200");
+    assert_eq!(trace(&said.0), "First 200~");
     assert_eq!(said.0.unwrap().text().unwrap(), "from 0");
     assert_eq!(trace(&said.1), "First Closed~, Resend 200");
     assert_eq!(said.1.unwrap().text().unwrap(), "from 1");
