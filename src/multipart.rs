@@ -1,5 +1,6 @@
 //! Forms with files: `multipart/form-data` (RFC 7578).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -95,28 +96,52 @@ impl Multipart {
         let end = format!("--{}--\r\n", self.boundary);
         let on_disk = self.parts.iter().any(|(_, part)| matches!(part, Content::File(..)));
         let mut length = end.len() as u64;
-        let mut whole: Box<dyn Read + Send> = Box::new(io::empty());
+        let mut pieces = Pieces::default();
         for (head, content) in self.parts {
             length += head.len() as u64 + 2;
-            let content: Box<dyn Read + Send> = match content {
+            pieces.push(Cursor::new(head));
+            match content {
                 Content::Bytes(bytes) => {
                     length += bytes.len() as u64;
-                    Box::new(Cursor::new(bytes))
+                    pieces.push(Cursor::new(bytes));
                 }
                 Content::File(file, size) => {
                     length += size;
-                    Box::new(file)
+                    pieces.push(file);
                 }
-            };
-            whole = Box::new(whole.chain(Cursor::new(head)).chain(content).chain(&b"\r\n"[..]));
+            }
+            pieces.push(&b"\r\n"[..]);
         }
-        let mut whole = whole.chain(Cursor::new(end));
+        pieces.push(Cursor::new(end));
         if on_disk {
-            return Body::sized_reader(whole, length);
+            return Body::sized_reader(pieces, length);
         }
         let mut bytes = Vec::new();
-        whole.read_to_end(&mut bytes).expect("memory can be read");
+        pieces.read_to_end(&mut bytes).expect("memory can be read");
         bytes.into()
+    }
+}
+
+/// Read one after another. A `Chain` of so many would be a stack as deep.
+#[derive(Default)]
+struct Pieces(VecDeque<Box<dyn Read + Send>>);
+
+impl Pieces {
+    fn push(&mut self, piece: impl Read + Send + 'static) {
+        self.0.push_back(Box::new(piece));
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(first) = self.0.front_mut() {
+            let read = first.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            self.0.pop_front();
+        }
+        Ok(0)
     }
 }
 
@@ -168,6 +193,21 @@ mod tests {
              Content-Type: text/plain\r\n\r\ntwo\r\n--B--\r\n"
         );
         assert_ne!(boundary, Multipart::new().boundary);
+    }
+
+    #[test]
+    fn a_form_of_many_parts_needs_no_deep_stack() {
+        let many = |form: Multipart| (0..50_000).fold(form, |form, _| form.text("a", "1"));
+        let (text, _) = whole(many(Multipart::new()));
+        assert_eq!(text.matches("name=\"a\"").count(), 50_000);
+        let path = std::env::temp_dir().join(format!("duocall-many-{}", std::process::id()));
+        std::fs::write(&path, "12345").unwrap();
+        let form = Multipart::new().file("f", "text/plain", &path).unwrap();
+        let body = many(form).into_body();
+        let (length, mut read) = (body.length().unwrap(), Vec::new());
+        body.into_reader().unwrap().read_to_end(&mut read).unwrap();
+        assert_eq!(read.len() as u64, length);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
