@@ -385,7 +385,7 @@ impl Drop for Record {
             self.call.ended = end;
             if let Some((cause, start)) = self.sent.take() {
                 let outcome = Err(ErrorKind::Cancelled);
-                let (head, bytes, reused) = (None, 0, false);
+                let (head, bytes, reused) = (self.head, 0, false);
                 let attempt = Attempt { cause, start, head, end, outcome, bytes, reused };
                 self.call.attempts.push(attempt);
             }
@@ -465,10 +465,12 @@ mod tests {
         let mut record = Record::new(timeline.clone(), 5, &Clock::default(), now);
         record.admitted(now);
         record.sent(Cause::First, now);
+        record.head(now);
         drop(record);
         drop(Record::new(timeline.clone(), 6, &Clock::default(), now));
         let calls = timeline.calls();
         assert_eq!(calls[0].attempts[0].outcome, Err(ErrorKind::Cancelled));
+        assert_eq!(calls[0].attempts[0].head, Some(Duration::ZERO));
         assert_eq!((calls[1].admitted, calls[1].attempts.len()), (None, 0));
         let mut csv = Vec::new();
         timeline.write_csv(&mut csv).unwrap();
