@@ -215,6 +215,47 @@ fn a_cassette_plays_what_was_recorded_and_holds_no_secret() {
 }
 
 #[test]
+fn a_chunked_response_is_played_again() {
+    let server = support::Server::new(|_| {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        vec![support::Act::Write(format!("{head}5\r\nhello\r\n0\r\n\r\n").into())]
+    });
+    let path = std::env::temp_dir().join(format!("duocall-chunked-{}", std::process::id()));
+    let api = Api::new(server.url()).unwrap();
+    let recorder = Recorder::new(&api, blocking::transport(&api), &path);
+    let recording = blocking::Client::with_transport(api.clone(), recorder);
+    assert_eq!(recording.send(Request::get("a")).unwrap().bytes(), b"hello");
+    let recorder = Recorder::new(&api, nonblocking::transport(&api), &path);
+    let recording = nonblocking::Client::with_transport(api.clone(), recorder);
+    assert_eq!(block_on(recording.send(Request::get("a"))).unwrap().bytes(), b"hello");
+
+    let client = blocking::Client::with_transport(api.clone(), Replay::open(&api, &path).unwrap());
+    assert_eq!(client.send(Request::get("a")).unwrap().bytes(), b"hello");
+    let client =
+        nonblocking::Client::with_transport(api.clone(), Replay::open(&api, &path).unwrap());
+    assert_eq!(block_on(client.send(Request::get("a"))).unwrap().bytes(), b"hello");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_recorder_asks_for_no_coding_that_would_hide_a_secret() {
+    let server = support::Server::new(|seen| {
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
+        support::reply(200, &[], seen.header("authorization").unwrap_or_default().as_bytes())
+    });
+    let path = std::env::temp_dir().join(format!("duocall-plain-{}", std::process::id()));
+    let api = Api::builder(server.url()).auth(Auth::token("s3cr3t-CANARY")).build().unwrap();
+    let recorder = Recorder::new(&api, blocking::transport(&api), &path);
+    let client = blocking::Client::with_transport(api.clone(), recorder);
+    assert_eq!(client.send(Request::get("a")).unwrap().bytes(), b"Token s3cr3t-CANARY");
+    let recorder = Recorder::new(&api, nonblocking::transport(&api), &path);
+    let client = nonblocking::Client::with_transport(api.clone(), recorder);
+    assert_eq!(block_on(client.send(Request::get("a"))).unwrap().bytes(), b"Token s3cr3t-CANARY");
+    assert!(std::fs::read_to_string(&path).unwrap().contains("Token ***"));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
 fn what_is_no_cassette_is_said_to_be_none() {
     let api = Api::new("http://api.test/").unwrap();
     let path = std::env::temp_dir().join(format!("duocall-no-cassette-{}", std::process::id()));

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use serde_json::{Map, Value, json};
 
 use super::play::Answer;
@@ -24,7 +25,8 @@ use crate::url;
 ///
 /// The file is written anew after each exchange. The API's credential is
 /// replaced by `***` wherever it shows; of the request only method, URL and body
-/// are kept; of the response no cookie and no credential.
+/// are kept; of the response no cookie and no credential. The server is asked for
+/// no coding: in a coded body nobody would see a credential, nor replace it.
 pub struct Recorder<T> {
     inner: T,
     tape: Arc<Tape>,
@@ -79,6 +81,12 @@ fn key(request: &Request<Body>, secret: Option<&str>) -> Value {
         "url": clean(&request.uri().to_string()),
         "body": body_value(request.body().bytes().map_or(&[], |bytes| bytes), clean),
     })
+}
+
+/// The request as it goes out.
+fn plainly(mut request: Request<Body>) -> Request<Body> {
+    request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    request
 }
 
 /// The text with `***` for the secret, also where it is encoded as in a query.
@@ -202,7 +210,7 @@ impl Answer for Replay {
 mod blocking {
     use std::io::{Cursor, Read};
 
-    use super::{Body, Failure, Recorder, Request, Response, key};
+    use super::{Body, Failure, Recorder, Request, Response, key, plainly};
     use crate::blocking::{Reader, Transport};
     use crate::error::Phase;
     use crate::transport::Exchange;
@@ -214,7 +222,7 @@ mod blocking {
             exchange: &std::sync::Arc<Exchange>,
         ) -> Result<Response<Reader>, Failure> {
             let key = key(&request, self.tape.api.credentials().current().auth.canary());
-            let (parts, mut reader) = self.inner.send(request, exchange)?.into_parts();
+            let (parts, mut reader) = self.inner.send(plainly(request), exchange)?.into_parts();
             let mut body = Vec::new();
             reader.read_to_end(&mut body).map_err(|e| Failure::from_io(e, Phase::Body))?;
             let head = Response::from_parts(parts, ());
@@ -229,7 +237,7 @@ mod nonblocking {
     use std::future::poll_fn;
     use std::sync::Arc;
 
-    use super::{Body, Bytes, Failure, Recorder, Request, Response, key};
+    use super::{Body, Bytes, Failure, Recorder, Request, Response, key, plainly};
     use crate::error::Phase;
     use crate::nonblocking::{Reader, Transport};
     use crate::transport::Exchange;
@@ -241,7 +249,8 @@ mod nonblocking {
             exchange: Arc<Exchange>,
         ) -> Result<Response<Reader>, Failure> {
             let key = key(&request, self.tape.api.credentials().current().auth.canary());
-            let (parts, mut reader) = self.inner.send(request, exchange).await?.into_parts();
+            let (parts, mut reader) =
+                self.inner.send(plainly(request), exchange).await?.into_parts();
             let mut body = Vec::new();
             while let Some(piece) = poll_fn(|cx| reader.poll_piece(cx)).await {
                 body.extend_from_slice(&piece.map_err(|e| Failure::from_io(e, Phase::Body))?);

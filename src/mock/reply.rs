@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -118,7 +120,10 @@ impl Reply {
         let mut head = Response::new(());
         *head.status_mut() = self.status;
         *head.headers_mut() = self.headers.clone();
-        head.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| self.body.len().into());
+        // A body in chunks has no length; one of both would be broken.
+        if !self.headers.contains_key(TRANSFER_ENCODING) {
+            head.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| self.body.len().into());
+        }
         head
     }
 
