@@ -204,6 +204,11 @@ impl Auth {
         self
     }
 
+    /// Only its hook is there, and has not run.
+    pub(crate) fn is_unmade(&self) -> bool {
+        matches!(self.kind, Kind::Refreshing(_))
+    }
+
     pub(crate) fn check(&self) -> Result<(), Mistake> {
         match &self.kind {
             Kind::Invalid(mistake) => Err(mistake.clone()),

@@ -9,7 +9,7 @@ use duocall::{
     Api, Auth, ErrorKind, Phase, Rate, Request, Response, Retry, Timeouts, blocking, nonblocking,
     pool,
 };
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -253,6 +253,27 @@ fn a_recorder_asks_for_no_coding_that_would_hide_a_secret() {
     assert_eq!(block_on(client.send(Request::get("a"))).unwrap().bytes(), b"Token s3cr3t-CANARY");
     assert!(std::fs::read_to_string(&path).unwrap().contains("Token ***"));
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_hook_set_while_a_call_waits_at_the_gate_runs_before_it_is_sent() {
+    let mock = Mock::new();
+    mock.on("GET", "slow").reply(Reply::text("a").delay(secs(60)));
+    let api = Api::builder("http://api.test/").auth(Auth::token("old")).concurrency(1);
+    let api = api.build().unwrap();
+    mock.on("GET", "next").reply(Reply::text("a"));
+    let client = nonblocking::Client::with_transport(api.clone(), mock.clone());
+    let mut slow = Box::pin(client.send(Request::get("slow")));
+    let mut next = Box::pin(client.send(Request::get("next")));
+    assert!(block_on(poll_once(&mut slow)).is_none());
+    assert!(block_on(poll_once(&mut next)).is_none());
+    api.set_auth(Auth::refreshing(|| Ok::<_, duocall::Error>(Auth::token("new"))));
+    drop(slow);
+    let response = block_on(next).unwrap();
+    assert_eq!(response.attempts().len(), 1);
+    let sent: Vec<_> = mock.requests();
+    assert_eq!(sent[1].header("authorization"), Some("Token new"));
+    assert_eq!(sent.len(), 2);
 }
 
 #[test]

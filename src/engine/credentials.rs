@@ -83,9 +83,8 @@ impl Credentials {
         let state = lock(&self.state);
         state.auth.check()?;
         let current = &state.current;
-        let unmade = matches!(current.auth.kind, Kind::Refreshing(_));
         let stale = !renewed && state.stale_at.is_some_and(|at| now >= at);
-        if unmade || stale {
+        if current.auth.is_unmade() || stale {
             return Ok(Standing::Stale(current.generation));
         }
         Ok(Standing::Good(current.clone()))

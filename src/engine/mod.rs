@@ -304,6 +304,12 @@ impl<'a> Call<'a> {
             if let Err(mistake) = live.auth.check() {
                 return self.fail(mistake.into(), now);
             }
+            if live.auth.is_unmade() {
+                // A hook was set meanwhile. Its place is another's while it runs.
+                self.permit = None;
+                let generation = live.generation;
+                return self.refresh(generation);
+            }
             auth = Some(&live.auth);
         }
         let place = self.mail.renew();
