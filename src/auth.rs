@@ -219,9 +219,11 @@ impl Auth {
     /// The values that must not show in anything a server echoes.
     pub(crate) fn canary(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Header(_, value) => {
+            Kind::Header(name, value) => {
                 let text = value.to_str().ok()?;
-                Some(text.split_once(' ').map_or(text, |(_, secret)| secret))
+                // There a scheme comes first; elsewhere a space is a part of the secret.
+                let behind_scheme = text.split_once(' ').filter(|_| *name == AUTHORIZATION);
+                Some(behind_scheme.map_or(text, |(_, secret)| secret))
             }
             Kind::Query(_, secret) => Some(secret.expose()),
             _ => None,
@@ -327,6 +329,13 @@ mod tests {
             "authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
         );
         assert_eq!(header(Auth::header("X-Api-Key", "k")), "x-api-key: k");
+    }
+
+    #[test]
+    fn a_secret_with_a_space_is_one_secret() {
+        assert_eq!(Auth::header("x-api-key", "a b c").canary(), Some("a b c"));
+        assert_eq!(Auth::token("a b c").canary(), Some("a b c"));
+        assert_eq!(Auth::header("Authorization", "ApiKey a b").canary(), Some("a b"));
     }
 
     #[test]
