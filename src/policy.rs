@@ -111,8 +111,9 @@ type Classifier = Arc<dyn Fn(&Error) -> bool + Send + Sync>;
 /// 425, 429, 500, 502, 503, 504.
 ///
 /// The wait is what the server asks for (`Retry-After` of RFC 9110 section
-/// 10.2.3, then `RateLimit-Reset` and `X-RateLimit-Reset`), else full jitter: a
-/// random part of `base * 2^n`, at most `cap`.
+/// 10.2.3, then `RateLimit-Reset` and `X-RateLimit-Reset`, unless their
+/// `Remaining` says that something is left), else full jitter: a random part of
+/// `base * 2^n`, at most `cap`.
 #[derive(Clone)]
 pub struct Retry {
     pub(crate) attempts: u32,

@@ -5,10 +5,15 @@ use std::time::{Duration, SystemTime};
 use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 static RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+static RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+static X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 static X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The wait a rejection asks for: `Retry-After` (RFC 9110 section 10.2.3), else
 /// `RateLimit-Reset`, else `X-RateLimit-Reset`. `None` where none can be read.
+///
+/// Many APIs tell the reset with every response. Where `Remaining` says that something is left of
+/// the quota, it is no reason to wait, whatever else the failure is.
 ///
 /// A number too large to hold is `Duration::MAX`; a date in the past is zero.
 pub(crate) fn asked(headers: &HeaderMap, wall: impl Fn() -> SystemTime) -> Option<Duration> {
@@ -18,9 +23,17 @@ pub(crate) fn asked(headers: &HeaderMap, wall: impl Fn() -> SystemTime) -> Optio
     let after = text(headers, &RETRY_AFTER).and_then(|value| {
         seconds(value).or_else(|| Some(since(httpdate::parse_http_date(value).ok()?)))
     });
-    let reset = || seconds(text(headers, &RATELIMIT_RESET)?);
+    let used_up = |remaining| {
+        let left = text(headers, remaining).and_then(|value| value.parse::<f64>().ok());
+        left.is_none_or(|left| left <= 0.0)
+    };
+    let reset =
+        || seconds(text(headers, &RATELIMIT_RESET)?).filter(|_| used_up(&RATELIMIT_REMAINING));
     let x_reset = || {
         let value = seconds(text(headers, &X_RATELIMIT_RESET)?)?;
+        if !used_up(&X_RATELIMIT_REMAINING) {
+            return None;
+        }
         // Some APIs give a time of the Unix epoch, others a number of seconds.
         if value < Duration::from_secs(1_000_000_000) {
             return Some(value);
@@ -117,6 +130,24 @@ mod tests {
             Some(Duration::from_secs(2))
         );
         assert_eq!(wait(&[("retry-after", "2"), ("retry-after", "3")]), None);
+    }
+
+    #[test]
+    fn a_reset_is_no_wait_while_something_is_left() {
+        for (reset, remaining) in [
+            ("ratelimit-reset", "ratelimit-remaining"),
+            ("x-ratelimit-reset", "x-ratelimit-remaining"),
+        ] {
+            for left in ["1", "4999", "0.5"] {
+                assert_eq!(wait(&[(reset, "9"), (remaining, left)]), None, "{left}");
+                let both = [(reset, "9"), (remaining, left), ("retry-after", "2")];
+                assert_eq!(wait(&both), Some(Duration::from_secs(2)), "{left}");
+            }
+            for used_up in ["0", "-1", "", "none"] {
+                let nine = Some(Duration::from_secs(9));
+                assert_eq!(wait(&[(reset, "9"), (remaining, used_up)]), nine, "{used_up}");
+            }
+        }
     }
 
     #[test]

@@ -137,6 +137,12 @@ fn waits() -> Vec<Scenario> {
         kept("ratelimit-reset stands in", "ratelimit-reset", "30", thirty),
         kept("x-ratelimit-reset stands in", "x-ratelimit-reset", "30", thirty),
         kept("x-ratelimit-reset as a time", "x-ratelimit-reset", "1795262430", thirty),
+        case("a reset told with every response is no wait while something is left")
+            .send(get())
+            .reply(http(503).header("x-ratelimit-reset", "30").header("x-ratelimit-remaining", "7"))
+            .reply(http(502).header("ratelimit-reset", "30").header("ratelimit-remaining", "7"))
+            .reply(ok("a"))
+            .expect("200 a", "First 503, Retry 502~, Retry 200~", "GET /x | GET /x~ | GET /x~"),
         kept("a retry-after too large for a number", "retry-after", "99999999999999999999", ever),
         case("two retry-afters that differ count for nothing")
             .send(get())
