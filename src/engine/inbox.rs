@@ -66,7 +66,12 @@ impl Inbox {
             return Err(Failure::new(ErrorKind::Protocol, "not valid HTTP/1.1"));
         }
         if !bodiless && wanted != Wanted::None && seen.content_coding {
-            if let Some(codings) = codings(&head.headers, asked())? {
+            let codings = match codings(&head.headers, asked()) {
+                // Evidence of a failure is good as it came, too.
+                Err(_) if !wanted.is_strict() => None,
+                codings => codings?,
+            };
+            if let Some(codings) = codings {
                 decoder = Some(Decoder::new(&codings)?);
                 head.headers.remove(CONTENT_ENCODING);
                 head.headers.remove(CONTENT_LENGTH);
@@ -110,12 +115,19 @@ impl Inbox {
         match &mut self.decoder {
             // One byte above the limit tells a body that is too large from one that just fits.
             Some(decoder) => {
-                let pushed = decoder.push(piece, &mut self.kept, most.saturating_add(1));
-                pushed.map_err(|failure| match failure.kind {
+                match decoder.push(piece, &mut self.kept, most.saturating_add(1)) {
+                    Ok(()) => {}
+                    // The status tells more than a broken coding. What is there is all there will be.
+                    Err(_) if !self.wanted.is_strict() => {
+                        self.decoder = None;
+                        self.wanted = Wanted::Some(self.kept.len().min(most));
+                    }
                     // Between two codings; which limit it was is a matter of pieces.
-                    ErrorKind::BodyTooLarge => too_large(self.wanted.limit()),
-                    _ => failure,
-                })?;
+                    Err(failure) if failure.kind == ErrorKind::BodyTooLarge => {
+                        return Err(too_large(self.wanted.limit()));
+                    }
+                    Err(failure) => return Err(failure),
+                }
             }
             None => {
                 let room = most.saturating_add(1) - self.kept.len();

@@ -8,12 +8,13 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
 use super::get;
 use crate::faults::case::{Case, once, row};
-use crate::parity::scenario::{Value, ok};
+use crate::parity::scenario::{Value, http, ok};
 
 const TEXT: &[u8] = b"hello, hello, hello, hello";
 
 pub fn cases() -> Vec<Case> {
     let mut cases = gzips();
+    cases.extend(evidence());
     cases.extend(deflates());
     cases.extend(texts());
     cases.extend(jsons());
@@ -86,6 +87,44 @@ fn gzips() -> Vec<Case> {
             "200",
         ),
         good("B13 empty member", "gzip of an empty text", "gzip", gzip(b""), "200"),
+    ]
+}
+
+/// In a failure, whose status says more than what became of its body.
+fn evidence() -> Vec<Case> {
+    let with = |id, what, coding, body: Vec<u8>, shown: &'static str| {
+        let reply = http(404).body(body).header("content-encoding", coding);
+        let calls = once().send(get()).reply(reply).expect(shown, "First 404", "GET /x");
+        row(id, what, "the status, and of the body what can be read", calls)
+    };
+    let none = "Status/Yes: GET http://H/x: 404 Not Found: there is no such resource";
+    let cut = [&gzip(TEXT)[..], b"garbage"].concat();
+    vec![
+        with("B13 error", "a plain body that is said to be gzip", "gzip", TEXT.to_vec(), none),
+        with(
+            "B13 error garbage",
+            "garbage behind gzip",
+            "gzip",
+            cut,
+            concat!(
+                "Status/Yes: GET http://H/x: 404 Not Found: there is no such resource ",
+                "[hello, hello, hello, hello]",
+            ),
+        ),
+        with(
+            "B13 error 5 codings",
+            "more codings than are undone",
+            &[", gzip"; 5].concat()[2..],
+            b"a".to_vec(),
+            concat!("Status/Yes: GET http://H/x: 404 Not Found: there is no such resource ", "[a]",),
+        ),
+        {
+            let calls = crate::faults::case::case().send(get());
+            let calls = calls.reply(http(503).body(TEXT).header("content-encoding", "gzip"));
+            let calls =
+                calls.reply(ok("a")).expect("200 a", "First 503, Retry 200~", "GET /x | GET /x~");
+            row("B13 retry", "a plain 503 that is said to be gzip", "it is tried again", calls)
+        },
     ]
 }
 
