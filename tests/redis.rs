@@ -155,6 +155,32 @@ fn a_rejection_at_one_worker_closes_for_all() {
 }
 
 #[test]
+fn a_clock_of_redis_that_is_set_back_stops_nobody() {
+    let Some(redis) = Redis::start() else { return };
+    let shared = || gate(&redis).rate(Rate::per_second(20)).concurrency(2);
+    let one = shared();
+    one.admit(&ask(1)).expect("admitted");
+    one.close(Duration::from_millis(1));
+    drop(one);
+    // As if all of it had happened when the clock was an hour ahead, with a worker that died.
+    let hour = 3_600_000_000u64;
+    for field in ["now", "tat", "closed", "changed"] {
+        redis.ask(&format!("HINCRBYFLOAT duocall:{{tests}} {field} {hour}")).expect("it runs");
+    }
+    let time = redis.ask("TIME").expect("it runs");
+    let seconds: u64 = time.lines().nth(2).and_then(|line| line.parse().ok()).expect("a number");
+    redis.ask(&format!("ZADD duocall:{{tests}}:leases {} dead", seconds * 1000 + hour / 1000));
+    redis.ask("HSET duocall:{tests}:workers dead \"2 2\"").expect("it runs");
+
+    let start = Instant::now();
+    let two = shared().lease(Duration::from_millis(300));
+    for _ in 0..6 {
+        two.admit(&Ask::new(1, start + Duration::from_secs(8))).expect("admitted in time");
+    }
+    assert!(start.elapsed() >= Duration::from_millis(200), "the rate holds");
+}
+
+#[test]
 fn a_rejection_takes_back_the_concurrency_of_all() {
     let Some(redis) = Redis::start() else { return };
     let shared = || gate(&redis).concurrency(8);

@@ -35,6 +35,19 @@ local function exact(value)
   return string.format('%.17g', value)
 end
 
+-- Redis's clock was set back, or another machine took over: its times move along.
+local ahead = field('now', now) - now
+if ahead > 0 then
+  for _, name in ipairs({ 'tat', 'closed', 'changed' }) do
+    state[name] = field(name, 0) - ahead
+    put(name, exact(state[name]))
+  end
+  for _, worker in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+    redis.call('ZADD', KEYS[2], now_ms + lease, worker)
+  end
+end
+put('now', now)
+
 -- Who is alive, what they hold, and whether one of them lacks something.
 local dead = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now_ms)
 for _, worker in ipairs(dead) do
@@ -158,9 +171,7 @@ for i = 0, 4 do
   end
 end
 
-if #changes > 0 then
-  redis.call('HSET', KEYS[1], unpack(changes))
-end
+redis.call('HSET', KEYS[1], unpack(changes))
 -- Nothing stays for ever: longer than a lease, the budget, and what is due yet.
 local due = math.max(tat - now, closed - now + 60000000, 0) / 1000
 local ttl = math.ceil(math.min(math.max(2 * lease, 60000) + due, 1e12))
