@@ -289,6 +289,21 @@ fn what_is_no_cassette_is_said_to_be_none() {
 }
 
 #[test]
+fn the_reason_of_a_rejection_does_not_show_the_credential_that_it_quotes() {
+    each_way(
+        |api| api.auth(Auth::token("canary")).reject(|response| response.text().ok()),
+        |mock| drop(mock.on("GET", "x").reply(Reply::text("Token canary is not valid!"))),
+        Request::get("x"),
+        |result, _, _| {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Rejected);
+            assert_eq!(error.meaning(), Some("Token *** is not valid!"));
+            assert!(!format!("{error} {error:?}").contains("canary"));
+        },
+    );
+}
+
+#[test]
 fn a_credential_replaced_meanwhile_shows_in_no_message() {
     let api = Api::builder("http://api.test/").auth(Auth::token("canary")).build().unwrap();
     let replacing = api.clone();

@@ -16,7 +16,11 @@ pub(super) fn judge(api: &Api, request: &Request, response: Response) -> Result<
         return Err(refused(ErrorKind::Status, meaning.unwrap_or_default(), response));
     }
     match api.reject(&response) {
-        Some(reason) => Err(refused(ErrorKind::Rejected, reason, response)),
+        Some(reason) => {
+            // Mostly the server's words, which may quote the credential.
+            let reason = response.without_secret(reason);
+            Err(refused(ErrorKind::Rejected, reason, response))
+        }
         None => Ok(response),
     }
 }
