@@ -304,6 +304,24 @@ fn the_reason_of_a_rejection_does_not_show_the_credential_that_it_quotes() {
 }
 
 #[test]
+fn another_server_does_not_close_the_gate() {
+    let (clock, mock) = (VirtualClock::new(), Mock::new());
+    mock.on("GET", "/f").reply(Reply::status(429).header("retry-after", "80000"));
+    mock.on("GET", "x").reply(Reply::text("x"));
+    mock.on("GET", "to").reply(Reply::status(302).header("location", "http://files.test/f"));
+    let api = Api::builder("http://api.test/").clock(&clock).build().unwrap();
+    let client = blocking::Client::with_transport(api, mock);
+    client.send(Request::absolute("http://files.test/f")).unwrap_err();
+    let error = client.send(Request::get("to")).unwrap_err();
+    assert_eq!(error.retry_after(), Some(secs(80_000)));
+    client.send(Request::get("x")).unwrap();
+    assert_eq!(clock.elapsed(), secs(0));
+    client.send(Request::absolute("http://api.test/f")).unwrap_err();
+    client.send(Request::get("x")).unwrap();
+    assert_eq!(clock.elapsed(), secs(80_000), "its own server does");
+}
+
+#[test]
 fn a_credential_replaced_meanwhile_shows_in_no_message() {
     let api = Api::builder("http://api.test/").auth(Auth::token("canary")).build().unwrap();
     let replacing = api.clone();

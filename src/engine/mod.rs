@@ -435,8 +435,11 @@ impl<'a> Call<'a> {
         let headers = &mut self.mail.head().headers;
         if let Some(permit) = &mut self.permit {
             if matches!(status.as_u16(), 429 | 503) {
-                // What nobody can wait for closes nothing: the calls fail by themselves.
-                let wait = asked_wait(self.api, headers).filter(|wait| *wait < DAY);
+                // Another server speaks for itself. And what nobody can wait for closes nothing: the
+                // calls fail by themselves.
+                let base = self.api.base();
+                let ours = self.course.as_ref().expect(BEGUN).hop.url.same_origin(base);
+                let wait = asked_wait(self.api, headers).filter(|wait| ours && *wait < DAY);
                 wait.inspect(|wait| permit.rejected(now, *wait));
             } else {
                 permit.served();
