@@ -289,6 +289,16 @@ fn without_redis_calls_are_refused_until_it_is_back() {
 }
 
 #[test]
+fn the_smallest_local_share_admits_one_and_does_not_panic() {
+    // Nobody listens there.
+    let gate = RedisGate::new("redis://127.0.0.1:1/", "k").unwrap();
+    let gate = gate.rate(Rate::per_second(1)).fallback(Fallback::local(f64::MIN_POSITIVE));
+    gate.admit(&ask(1)).expect("one call at least");
+    let soon = Ask::new(1, Instant::now() + Duration::from_millis(100));
+    assert_eq!(gate.admit(&soon).unwrap_err().phase(), Some(Phase::Queue));
+}
+
+#[test]
 fn without_redis_calls_go_on_within_the_local_share() {
     let Some(mut redis) = Redis::start() else { return };
     let rate = Rate::per_second(200).burst(20);

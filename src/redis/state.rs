@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Fallback;
 use crate::engine::gate::Ask;
 use crate::error::{Error, ErrorKind, Phase};
-use crate::policy::Rate;
+use crate::policy::{LONGEST, Rate};
 
 /// How often a busy worker tells Redis of itself, and how far ahead it reserves.
 const TICK: Duration = Duration::from_millis(50);
@@ -243,7 +243,9 @@ impl State {
                     if now < *due {
                         return Err(Some(*due));
                     }
-                    *due = now + interval.mul_f64(cost as f64 / share);
+                    let pause = interval.as_secs_f64() * cost as f64 / share;
+                    *due = now
+                        + Duration::try_from_secs_f64(pause).map_or(LONGEST, |p| p.min(LONGEST));
                 }
             }
             (Mode::Fresh | Mode::Away { .. }, _) => return Err(None),
