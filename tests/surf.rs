@@ -157,6 +157,29 @@ fn bodies_go_out_whole_and_framed_once() {
 }
 
 #[test]
+fn another_number_of_connections_counts_from_the_next_call_on() {
+    let server = Server::new(|_| {
+        [raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), vec![Act::Stall]].concat()
+    });
+    let url: surf::Url = server.url().parse().unwrap();
+    let request = || surf::http::Request::new(surf::http::Method::Get, url.clone());
+    let most = |most| {
+        let config = Config::new().set_timeout(Some(Duration::from_millis(500)));
+        config.set_max_connections_per_host(most)
+    };
+    let mut ours = HttpClient::new();
+    ours.set_config(most(1)).unwrap();
+    smol::block_on(async {
+        drop(ours.send(request()).await.unwrap());
+        ours.set_config(most(2)).unwrap();
+        let one = ours.send(request()).await.expect("a place");
+        let two = ours.send(request()).await.expect("another");
+        ours.send(request()).await.expect_err("no third");
+        drop((one, two));
+    });
+}
+
+#[test]
 fn the_configuration_is_obeyed() {
     let server = Server::new(|seen| match seen.target.as_str() {
         "/silent" => vec![Act::Stall],

@@ -159,6 +159,10 @@ impl ::http_client::HttpClient for HttpClient {
     }
 
     fn set_config(&mut self, config: Config) -> Result<(), SurfError> {
+        if config.max_connections_per_host != self.config.max_connections_per_host {
+            // A host's places were as many as it had before.
+            self.hosts = Hosts::default();
+        }
         self.config = config.set_tcp_no_delay(true);
         Ok(())
     }
