@@ -197,7 +197,9 @@ impl Auth {
     }
 
     /// How long the credential lasts, for one that a hook made. A new one is
-    /// made when nine tenths of it have passed. Defaults to for ever.
+    /// made when nine tenths of it have passed; if that fails, this one serves on to
+    /// its end, and another attempt is made after half of the time left. Defaults to
+    /// for ever.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Auth {
         self.expires_in = Some(lifetime);

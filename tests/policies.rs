@@ -301,3 +301,42 @@ fn a_call_waits_for_anothers_refresh_within_its_own_limits() {
     drop(release);
     assert!(leading.wait().is_ok());
 }
+
+/// A token endpoint that is down for a moment fails no call while the last token lasts.
+#[test]
+fn a_renewal_that_fails_leaves_what_still_holds() {
+    for way in ["blocking", "pool", "async"] {
+        let (mock, clock) = (Mock::answering(|_| Reply::status(200)), VirtualClock::new());
+        let made = Mutex::new(0);
+        let auth = Auth::refreshing(move || {
+            let mut made = made.lock().unwrap();
+            *made += 1;
+            let auth = Auth::bearer(format!("t{made}")).expires_in(Duration::from_secs(100));
+            if matches!(*made, 1 | 4) { Ok(auth) } else { Err("down") }
+        });
+        let api = Api::builder("http://api.example.com/").clock(&clock).auth(auth);
+        let api = api.build().unwrap();
+        let send = || {
+            let (api, mock, request) = (api.clone(), mock.clone(), Request::get("x"));
+            let result = match way {
+                "blocking" => blocking::Client::with_transport(api, mock).send(request),
+                "pool" => pool::Client::with_transport(api, mock).send(request).wait(),
+                _ => block_on(nonblocking::Client::with_transport(api, mock).send(request)),
+            };
+            result.map(drop).map_err(|error| error.kind())
+        };
+        assert_eq!(send(), Ok(()), "{way}");
+        // 92 s of 100: the hook fails, and is let be for 4 s.
+        clock.advance(Duration::from_secs(92));
+        assert_eq!((send(), send()), (Ok(()), Ok(())), "{way}");
+        clock.advance(Duration::from_secs(8));
+        assert_eq!(send(), Err(ErrorKind::Auth), "{way}");
+        assert_eq!(send(), Ok(()), "{way}");
+        let sent: Vec<_> = mock
+            .requests()
+            .iter()
+            .map(|seen| seen.header("authorization").unwrap().to_owned())
+            .collect();
+        assert_eq!(sent, ["Bearer t1", "Bearer t1", "Bearer t1", "Bearer t4"], "{way}");
+    }
+}

@@ -27,6 +27,7 @@ struct State {
     auth: Auth,
     current: Arc<Live>,
     stale_at: Option<Instant>,
+    ends_at: Option<Instant>,
     running: bool,
     waiters: Vec<Waker>,
     failures: u64,
@@ -53,6 +54,7 @@ impl Credentials {
             current: Arc::new(Live { auth: auth.clone(), generation }),
             auth,
             stale_at: None,
+            ends_at: None,
             running: false,
             waiters: Vec::new(),
             failures: 0,
@@ -72,7 +74,7 @@ impl Credentials {
         let mut state = lock(&self.state);
         self.replace(&mut state, auth.clone());
         state.auth = auth;
-        state.stale_at = None;
+        (state.stale_at, state.ends_at) = (None, None);
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
@@ -88,6 +90,11 @@ impl Credentials {
             return Ok(Standing::Stale(current.generation));
         }
         Ok(Standing::Good(current.clone()))
+    }
+
+    /// Whether the one at hand lasts still, though a newer was to be made.
+    pub(crate) fn holds(&self, now: Instant) -> bool {
+        lock(&self.state).ends_at.is_some_and(|at| now < at)
     }
 
     /// What goes out now.
@@ -191,11 +198,18 @@ impl Lead {
             // Somebody has set another credential meanwhile; that one counts.
             _ if state.current.generation > self.generation => Ok(()),
             Ok(auth) => {
-                state.stale_at = auth.expires_in.and_then(|life| now().checked_add(life / 10 * 9));
+                let after = |time| now().checked_add(time);
+                state.stale_at = auth.expires_in.and_then(|life| after(life / 10 * 9));
+                state.ends_at = auth.expires_in.and_then(after);
                 self.credentials.replace(&mut state, auth);
                 Ok(())
             }
             Err(error) => {
+                // The next call that could do without would only wait for the next failure.
+                if let Some(end) = state.ends_at {
+                    let now = now();
+                    state.stale_at = Some(now + end.saturating_duration_since(now) / 2);
+                }
                 state.failures += 1;
                 state.failure = Some(Arc::new(error));
                 Err(refused(state.failure.clone()))
@@ -279,6 +293,30 @@ mod tests {
         assert!(matches!(credentials.standing(false, now), Ok(Standing::Good(_))));
         let later = now + Duration::from_secs(90);
         assert!(matches!(credentials.standing(false, later), Ok(Standing::Stale(_))));
+    }
+
+    #[test]
+    fn a_renewal_that_fails_is_tried_again_at_half_of_the_time_left() {
+        let made = AtomicU32::new(0);
+        let credentials = Arc::new(Credentials::new(Auth::refreshing(move || {
+            let life = Duration::from_secs(100);
+            let auth = Auth::bearer("t").expires_in(life);
+            (made.fetch_add(1, SeqCst) == 0).then_some(auth).ok_or("down")
+        })));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let stale = |now| matches!(credentials.standing(false, now), Ok(Standing::Stale(_)));
+        lead(&mut refresh(&credentials)).unwrap().run(|| start).unwrap();
+        let renew = || {
+            let mut refresh = credentials.refresh(2, at(1000));
+            lead(&mut refresh).unwrap().run(|| at(92)).unwrap_err();
+        };
+        assert!(stale(at(92)));
+        renew();
+        assert!(!stale(at(95)) && stale(at(96)));
+        assert!(credentials.holds(at(99)) && !credentials.holds(at(100)));
+        credentials.set(Auth::bearer("own"));
+        assert!(!stale(at(100)) && !credentials.holds(at(99)));
     }
 
     #[test]

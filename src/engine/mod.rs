@@ -258,8 +258,15 @@ impl<'a> Call<'a> {
     pub(crate) fn refreshed(&mut self, result: Result<(), Error>, now: Instant) -> Step {
         match result {
             Ok(()) => self.admission_with(true, now),
+            Err(error) if self.can_do_without(&error, now) => self.admission_with(true, now),
             Err(error) => self.fail(error, now),
         }
+    }
+
+    /// Whether the hook failed ahead of the credential's end, and no 401 was the reason to run it.
+    fn can_do_without(&self, error: &Error, now: Instant) -> bool {
+        let ahead = error.kind() == ErrorKind::Auth && self.cause != Cause::Refresh;
+        ahead && self.api.credentials().holds(now)
     }
 
     pub(crate) fn admitted(&mut self, result: Result<Permit, Error>, now: Instant) -> Step {
