@@ -196,6 +196,49 @@ fn an_upload_may_take_longer_than_its_longest_pause() {
     }
 }
 
+/// So many bytes at a time, with a pause, and no end; but it fails where it is read on and on.
+struct Endless(usize, Duration, usize);
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        std::thread::sleep(self.1);
+        let piece = self.0.min(buffer.len());
+        self.2 += piece;
+        if self.2 > 64 << 20 {
+            return Err(std::io::Error::other("it was not stopped"));
+        }
+        buffer[..piece].fill(b'a');
+        Ok(piece)
+    }
+}
+
+#[test]
+fn a_body_without_an_end_ends_with_the_answer() {
+    let fast = || Endless(usize::MAX, Duration::ZERO, 0);
+    let slow = || Endless(1, Duration::from_millis(2), 0);
+    let refused = |then: Act| [reply(413, &[], ""), vec![then]].concat();
+    for (after, wanted) in [
+        (refused(Act::Close), ErrorKind::Status),
+        (refused(Act::Stall), ErrorKind::Status),
+        (vec![Act::Reset], ErrorKind::Closed),
+    ] {
+        let acts = [vec![Act::Read(200)], after.clone()].concat();
+        let server = Server::on_accept(move |_| Some(acts.clone()), |_| ok(""));
+        let timeouts = Timeouts::default().attempt(Duration::from_secs(5));
+        let api = Api::builder(server.url()).timeouts(timeouts).retry(Retry::none());
+        let api = api.expect_above(u64::MAX).build().unwrap();
+        let sized = || Request::post("x").body(Body::sized_reader(fast(), 200 << 20));
+        let results = [
+            upload(&api, || Request::post("x").body(Body::reader(fast()))),
+            upload(&api, || Request::post("x").body(Body::reader(slow()))),
+            upload(&api, sized),
+        ];
+        for result in results.into_iter().flatten() {
+            assert_eq!(result.unwrap_err().kind(), wanted, "{after:?}");
+        }
+    }
+}
+
 #[test]
 fn a_reader_that_breaks_its_word_ends_the_connection() {
     let server = Server::on_accept(|_| Some(vec![Act::Read(u64::MAX)]), |_| ok(""));

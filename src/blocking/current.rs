@@ -24,11 +24,13 @@ pub(super) struct Current {
     /// Interrupts what the call waits for when it is cancelled.
     ear: Option<Ear>,
     unsaid: Unsaid,
+    /// The server takes no more of the body.
+    unwanted: bool,
 }
 
 impl Current {
     pub(super) fn new(exchange: &Arc<Exchange>, unsaid: Unsaid) -> Current {
-        Current { exchange: exchange.clone(), ear: None, unsaid }
+        Current { exchange: exchange.clone(), ear: None, unsaid, unwanted: false }
     }
 }
 
@@ -59,6 +61,19 @@ pub(super) fn unsaid<T: Default>(part: impl FnOnce(&mut Unsaid) -> &mut T) -> T 
     CURRENT.with_borrow_mut(|current| {
         current.as_mut().map_or_else(T::default, |it| mem::take(part(&mut it.unsaid)))
     })
+}
+
+/// Nothing is sent any more: what is left of the body need not be read.
+pub(super) fn stop_sending() {
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(current) = current {
+            current.unwanted = true;
+        }
+    });
+}
+
+pub(super) fn is_unwanted() -> bool {
+    CURRENT.with_borrow(|current| current.as_ref().is_some_and(|it| it.unwanted))
 }
 
 /// Interrupts this when the call is cancelled from now on, instead of what was before.

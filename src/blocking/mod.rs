@@ -24,6 +24,7 @@ mod socket;
 mod streamed;
 mod transport;
 mod unsaid;
+mod upload;
 mod wire;
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
@@ -25,11 +25,13 @@ pub(super) struct Socket {
     pub(super) plain: bool,
     /// Bytes written since we looked whether the server has answered.
     unlooked: usize,
+    /// When that was, for the exchange at hand.
+    looked: Option<Instant>,
 }
 
 /// An answer that comes before the request is written is looked for this often.
 const LOOK_AFTER: usize = 256 << 10;
-/// And where the server takes nothing more, after this pause.
+/// And where the server takes nothing more, or the body comes slowly, after this pause.
 const STANDSTILL: Duration = Duration::from_millis(100);
 
 impl Socket {
@@ -52,7 +54,8 @@ impl Socket {
         connected?;
         stream.set_nodelay(true)?;
         let (read_limit, write_limit, broken) = (None, None, None);
-        let socket = Socket { stream, read_limit, write_limit, broken, plain: false, unlooked: 0 };
+        let (plain, unlooked, looked) = (false, 0, None);
+        let socket = Socket { stream, read_limit, write_limit, broken, plain, unlooked, looked };
         socket.hang_up_on_cancel();
         Ok(socket)
     }
@@ -65,10 +68,29 @@ impl Socket {
         self.broken.is_some()
     }
 
+    /// Sends nothing any more.
+    fn break_off(&mut self, error: io::Error) {
+        self.broken = Some(error);
+        current::stop_sending();
+    }
+
     /// Open, with no byte of a response waiting. (A ticket of TLS 1.3 may wait;
     /// the connection is then let go, which is rare and safe.)
     pub(super) fn is_quiet(&self) -> bool {
         matches!(peek(&self.stream), Err(error) if error.kind() == WouldBlock)
+    }
+
+    /// Whether it is time to look for an answer. Of most requests all is written at once.
+    fn is_due(&mut self) -> bool {
+        if self.unlooked == 0 {
+            return false;
+        }
+        let last = self.looked.or_else(|| current::exchange(|exchange| exchange.started()));
+        let due = self.unlooked >= LOOK_AFTER || last.is_some_and(|it| it.elapsed() >= STANDSTILL);
+        if due {
+            (self.unlooked, self.looked) = (0, Some(Instant::now()));
+        }
+        due
     }
 
     /// Whether the final answer has begun, or there will be none.
@@ -109,6 +131,7 @@ fn timed(mut io: impl FnMut(Duration) -> io::Result<usize>) -> io::Result<usize>
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (self.unlooked, self.looked) = (0, None);
         let read = timed(|left| {
             if !will_do(self.read_limit, left) {
                 self.stream.set_read_timeout(Some(left))?;
@@ -128,14 +151,12 @@ impl Read for Socket {
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.broken.is_some() {
-            return Ok(bytes.len());
+            // It goes nowhere, but no longer than the exchange lasts.
+            return timed(|_| Ok(bytes.len()));
         }
-        if self.unlooked >= LOOK_AFTER {
-            self.unlooked = 0;
-            if self.plain && self.is_answered() {
-                self.broken = Some(BrokenPipe.into());
-                return Ok(bytes.len());
-            }
+        if self.plain && self.is_due() && self.is_answered() {
+            self.break_off(BrokenPipe.into());
+            return Ok(bytes.len());
         }
         let written = timed(|left| {
             let left = if self.plain { left.min(STANDSTILL) } else { left };
@@ -164,7 +185,7 @@ impl Write for Socket {
             }
             // They count as written: the next read tells what became of it.
             Err(error) if is_gone(&error) => {
-                self.broken = Some(error);
+                self.break_off(error);
                 Ok(bytes.len())
             }
             Err(error) => Err(error),

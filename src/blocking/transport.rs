@@ -12,6 +12,7 @@ use ureq::{Agent, AsSendBody, Error, SendBody, Timeout};
 use super::connect::{Connect, Later};
 use super::current::{self, Current};
 use super::unsaid::Unsaid;
+use super::upload::Upload;
 use crate::api::Api;
 use crate::body::Body;
 use crate::error::{ErrorKind, Phase, Sent};
@@ -153,7 +154,10 @@ impl Transport for Ureq {
         let load = match &mut bytes {
             Some(bytes) if bytes.is_empty() || unsaid.whole => nothing.as_body(),
             Some(bytes) => bytes.as_body(),
-            None => SendBody::from_reader(reader.insert(body.clone().into_reader()?)),
+            None => {
+                let upload = Upload::new(body.clone().into_reader()?, body.length());
+                SendBody::from_reader(reader.insert(upload))
+            }
         };
         let request = Request::from_parts(parts, load);
         let mut current = Some(Current::new(exchange, unsaid));
