@@ -212,7 +212,13 @@ fn calmly<T>(read: impl FnOnce() -> T) -> io::Result<T> {
 
 impl<R: Read> Read for Calm<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        calmly(|| self.0.read(buffer))?
+        loop {
+            match calmly(|| self.0.read(buffer))? {
+                // Neither transport would try again.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 }
 
@@ -261,7 +267,6 @@ impl<R> Source<R> {
     fn judge(&mut self, read: io::Result<usize>) -> io::Result<usize> {
         let bytes = match read {
             Ok(bytes) => bytes,
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted) => return Err(error),
             // Of a reader around one of ours.
             Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Failure>()) => {
                 return Err(error);

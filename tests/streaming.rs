@@ -239,6 +239,31 @@ fn a_body_without_an_end_ends_with_the_answer() {
     }
 }
 
+/// Interrupted, a byte, interrupted again, and the end.
+struct Interrupted(u32);
+
+impl Read for Interrupted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0 += 1;
+        buffer[0] = b'a';
+        if self.0 % 2 == 1 {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        Ok(usize::from(self.0 < 3))
+    }
+}
+
+#[test]
+fn a_reader_that_was_interrupted_is_asked_again() {
+    let server = Server::new(|_| ok(""));
+    let chunked = || Request::put("x").body(Body::reader(Interrupted(0)));
+    let sized = || Request::put("x").body(Body::sized_reader(Interrupted(0), 1));
+    for result in upload(&api(&server), chunked).into_iter().chain(upload(&api(&server), sized)) {
+        assert_eq!(result.unwrap(), 200);
+    }
+    assert!(server.requests().iter().all(|seen| seen.body == b"a"));
+}
+
 #[test]
 fn a_reader_that_breaks_its_word_ends_the_connection() {
     let server = Server::on_accept(|_| Some(vec![Act::Read(u64::MAX)]), |_| ok(""));
