@@ -326,6 +326,12 @@ fn endless_items_end_with_the_deadline_or_a_cancellation() {
     for (way, results) in each_way!(instant(), endless(), |batch| batch.deadline(limit), gather) {
         assert!(results[0].is_ok() && kinds(&results).last() == Some(&LATE), "{way}");
     }
+    // None of these meets the deadline by itself.
+    let mistakes = || std::iter::repeat_with(|| Request::get("http://y/"));
+    for (way, results) in each_way!(instant(), mistakes(), |batch| batch.deadline(limit), gather) {
+        assert_eq!(kinds(&results)[0], Some(ErrorKind::Request), "{way}");
+        assert_eq!(kinds(&results).last(), Some(&LATE), "{way}");
+    }
     // Calls that never wait leave room for the clock and the cancellation, in a task, too.
     for way in 0..3 {
         let cancel = Cancel::new();

@@ -188,7 +188,12 @@ impl<'a> Call<'a> {
 
     pub(crate) fn begin(&mut self) -> Step {
         let now = self.began;
-        if let Err(mistake) = self.prepare() {
+        let prepared = self.prepare();
+        if self.bounds.until.is_some_and(|at| now >= at) {
+            // Before any other error, for by this one a batch sees that its time is over.
+            return self.out_of_time(now);
+        }
+        if let Err(mistake) = prepared {
             return self.fail(mistake.into(), now);
         }
         let call = lock(&self.api.shared().budget).count_call(now);
