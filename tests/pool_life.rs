@@ -209,6 +209,17 @@ fn a_detached_job_goes_on_and_a_dropped_one_does_not() {
 }
 
 #[test]
+fn a_result_is_given_once_and_nobody_waits_for_another() {
+    let client = instant(1);
+    let again = in_time(move || {
+        let mut job = client.call(Decoding(|| Ok(())));
+        block_on(&mut job).unwrap();
+        job.wait()
+    });
+    assert_eq!(kind(again), Some(ErrorKind::Request));
+}
+
+#[test]
 fn a_worker_that_has_just_taken_a_task_is_not_counted_on_for_the_next() {
     in_time(|| {
         for _ in 0..2000 {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::workers::{Task, works_for};
 use crate::cancel::Cancel;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::sync::{lock, park, unparker};
 
 /// A call that a worker makes. Wait for it on a thread, or await it in a task.
@@ -105,6 +105,10 @@ impl<T> Job<T> {
         let mut slot = lock(&self.slot);
         match slot.result.take() {
             Some(result) => Poll::Ready(result),
+            None if slot.told => Poll::Ready(Err(Error::new(
+                ErrorKind::Request,
+                "the result of this job was taken before",
+            ))),
             None => {
                 slot.waker = Some(waker.clone());
                 Poll::Pending
