@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use duocall::pool::{Client, Job};
 use duocall::{
-    Api, Cancel, Endpoint, Error, ErrorKind, Phase, Request, Response, Timeouts, blocking, http,
+    Api, Auth, Cancel, Endpoint, Error, ErrorKind, Phase, Request, Response, Timeouts, blocking,
+    http,
 };
 use futures_lite::future::block_on;
 use support::{Act, Server, ok};
@@ -206,6 +207,20 @@ fn a_detached_job_goes_on_and_a_dropped_one_does_not() {
         last.wait().unwrap();
     });
     assert_eq!(told.try_iter().collect::<Vec<_>>(), ["detached", "last"]);
+}
+
+#[test]
+fn a_refresh_is_no_wait_for_a_thread() {
+    let limit = Duration::from_millis(400);
+    let slow = move || {
+        thread::sleep(limit + Duration::from_millis(100));
+        Ok::<_, Error>(Auth::bearer("fresh"))
+    };
+    let timeouts = Timeouts::default().queue(limit);
+    let api = Api::builder("http://x/").timeouts(timeouts).auth(Auth::refreshing(slow));
+    let api = api.build().unwrap();
+    let client = Client::builder(api.clone()).over(answering(api)).build().unwrap();
+    client.send(Request::get("x")).wait().unwrap();
 }
 
 #[test]

@@ -231,6 +231,11 @@ impl<'a> Call<'a> {
     /// A credential just made is used, however short it lasts.
     fn admission_with(&mut self, renewed: bool, now: Instant) -> Step {
         self.since = now;
+        // Ahead of a refresh, which is no wait for a thread or a place.
+        let limit = self.bounds.queued.take().unwrap_or(now) + self.api.timeouts().queue;
+        if now >= limit {
+            return self.fail(Error::new(ErrorKind::Timeout(Phase::Queue), ""), now);
+        }
         let course = self.course.as_mut().expect(BEGUN);
         if course.hop.trusted {
             match self.api.credentials().standing(renewed, now) {
@@ -238,10 +243,6 @@ impl<'a> Call<'a> {
                 Ok(Standing::Stale(generation)) => return self.refresh(generation),
                 Err(mistake) => return self.fail(mistake.into(), now),
             }
-        }
-        let limit = self.bounds.queued.take().unwrap_or(now) + self.api.timeouts().queue;
-        if now >= limit {
-            return self.fail(Error::new(ErrorKind::Timeout(Phase::Queue), ""), now);
         }
         if self.bounds.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
             return self.cancelled(now);
