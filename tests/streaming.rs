@@ -174,6 +174,20 @@ fn readers_go_up_in_chunks_or_with_their_length() {
     }
 }
 
+#[test]
+fn a_reader_goes_up_with_every_method() {
+    let server = Server::new(|_| ok(""));
+    for method in [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
+        let body = || Body::reader(&b"12345"[..]);
+        for result in upload(&api(&server), || Request::new(method.clone(), "x").body(body())) {
+            assert_eq!(result.unwrap(), 200);
+        }
+    }
+    for seen in server.requests() {
+        assert_eq!(seen.body, b"12345", "{}", seen.method);
+    }
+}
+
 /// A byte, and a pause, eight times over.
 struct Slow(u32);
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use std::{io, mem};
 
 use bytes::Bytes;
-use http::header::{EXPECT, HOST};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming as HyperBody;
@@ -161,6 +161,10 @@ impl Connection {
     /// Adds what belongs to the connection.
     fn address(&self, request: &mut Request<Outgoing>) {
         pass_on(true, &self.fields, request.headers_mut());
+        if request.body().is_endless() {
+            // hyper would leave the body of a GET or a HEAD out.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         if request.body().0.is_some() && request.headers().contains_key(EXPECT) {
             let held = Arc::new(AtomicBool::new(true));
             request.body_mut().hold(held.clone());

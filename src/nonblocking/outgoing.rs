@@ -46,6 +46,11 @@ impl Outgoing {
         Outgoing(Some(Box::new(Load { data, most, reader, left, held: None, untaken })))
     }
 
+    /// Whether nobody knows how long it is.
+    pub(super) fn is_endless(&self) -> bool {
+        self.0.as_ref().is_some_and(|load| load.left.is_none())
+    }
+
     pub(super) fn hold(&mut self, held: Arc<AtomicBool>) {
         if let Some(load) = &mut self.0 {
             load.held = Some(held);
