@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -251,6 +252,45 @@ fn a_body_without_an_end_ends_with_the_answer() {
             assert_eq!(result.unwrap_err().kind(), wanted, "{after:?}");
         }
     }
+}
+
+/// Says 200 to each request before it reads the body, after a pause, and ends the answer behind it.
+fn answering_early(requests: usize) -> (String, std::thread::JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let serve = move || {
+        for _ in 0..requests {
+            let (mut stream, mut seen, mut piece) =
+                (listener.accept().unwrap().0, vec![], [0; 4096]);
+            let mut read_until = |stream: &mut TcpStream, is_there: &dyn Fn(&[u8]) -> bool| {
+                while !is_there(&seen) {
+                    let read = stream.read(&mut piece).unwrap();
+                    assert_ne!(read, 0, "the body is cut short");
+                    seen.extend_from_slice(&piece[..read]);
+                }
+            };
+            read_until(&mut stream, &|seen| seen.windows(4).any(|end| end == b"\r\n\r\n"));
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
+            std::thread::sleep(Duration::from_millis(250));
+            read_until(&mut stream, &|seen| seen.ends_with(b"\r\n0\r\n\r\n"));
+        }
+    };
+    (url, std::thread::spawn(serve))
+}
+
+#[test]
+fn a_good_answer_that_comes_early_ends_no_upload() {
+    let (url, server) = answering_early(6);
+    let api = Api::builder(url).retry(Retry::none()).expect_above(u64::MAX).build().unwrap();
+    let large = || Body::reader(std::io::Cursor::new(vec![b'a'; 20 << 20]));
+    let results = [
+        upload(&api, || Request::put("x").body(Body::reader(Slow(4)))),
+        upload(&api, || Request::put("x").body(large())),
+    ];
+    for result in results.into_iter().flatten() {
+        assert_eq!(result.unwrap(), 200);
+    }
+    server.join().unwrap();
 }
 
 /// Interrupted, a byte, interrupted again, and the end.

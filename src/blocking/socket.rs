@@ -93,12 +93,13 @@ impl Socket {
         due
     }
 
-    /// Whether the final answer has begun, or there will be none.
-    fn is_answered(&self) -> bool {
+    /// Whether an answer has begun that needs no more of the request, or there will be none. A good
+    /// one may be what comes of the body, piece by piece.
+    fn is_refused(&self) -> bool {
         let mut start = *b"HTTP/1.1 1";
         match peek_at(&self.stream, &mut start) {
             Ok(0) => true,
-            Ok(bytes) => bytes == start.len() && start != *b"HTTP/1.1 1",
+            Ok(bytes) => bytes == start.len() && ![*b"HTTP/1.1 1", *b"HTTP/1.1 2"].contains(&start),
             Err(_) => false,
         }
     }
@@ -154,7 +155,7 @@ impl Write for Socket {
             // It goes nowhere, but no longer than the exchange lasts.
             return timed(|_| Ok(bytes.len()));
         }
-        if self.plain && self.is_due() && self.is_answered() {
+        if self.plain && self.is_due() && self.is_refused() {
             self.break_off(BrokenPipe.into());
             return Ok(bytes.len());
         }
@@ -166,7 +167,7 @@ impl Write for Socket {
             }
             match (&*self.stream).write(bytes) {
                 // As if it had closed its half.
-                Err(error) if is_late(&error) && self.plain && self.is_answered() => {
+                Err(error) if is_late(&error) && self.plain && self.is_refused() => {
                     Err(BrokenPipe.into())
                 }
                 done => done,
