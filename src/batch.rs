@@ -83,7 +83,7 @@ impl<C, I> Batch<C, I> {
         self
     }
 
-    /// How long the whole batch may take, from its first call on. What is not
+    /// How long the whole batch may take, from when it is gathered or streamed. What is not
     /// done by then ends with `Timeout(Total)`; a stream ends after the calls
     /// under way. Defaults to none.
     pub fn deadline(mut self, limit: Duration) -> Self {
