@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
+use super::announced::is_settled;
 use super::current;
 use super::hangup::Target;
 use super::peek::{peek, peek_at};
@@ -93,13 +94,11 @@ impl Socket {
         due
     }
 
-    /// Whether an answer has begun that needs no more of the request, or there will be none. A good
-    /// one may be what comes of the body, piece by piece.
-    fn is_refused(&self) -> bool {
-        let mut start = *b"HTTP/1.1 1";
-        match peek_at(&self.stream, &mut start) {
-            Ok(0) => true,
-            Ok(bytes) => bytes == start.len() && ![*b"HTTP/1.1 1", *b"HTTP/1.1 2"].contains(&start),
+    /// Whether an answer is there that needs no more of the request, or there will be none.
+    fn is_answered(&self) -> bool {
+        let mut seen = [0; 4096];
+        match peek_at(&self.stream, &mut seen) {
+            Ok(bytes) => bytes == 0 || is_settled(&seen[..bytes]),
             Err(_) => false,
         }
     }
@@ -155,7 +154,7 @@ impl Write for Socket {
             // It goes nowhere, but no longer than the exchange lasts.
             return timed(|_| Ok(bytes.len()));
         }
-        if self.plain && self.is_due() && self.is_refused() {
+        if self.plain && self.is_due() && self.is_answered() {
             self.break_off(BrokenPipe.into());
             return Ok(bytes.len());
         }
@@ -167,7 +166,7 @@ impl Write for Socket {
             }
             match (&*self.stream).write(bytes) {
                 // As if it had closed its half.
-                Err(error) if is_late(&error) && self.plain && self.is_refused() => {
+                Err(error) if is_late(&error) && self.plain && self.is_answered() => {
                     Err(BrokenPipe.into())
                 }
                 done => done,
