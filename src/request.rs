@@ -124,7 +124,8 @@ impl Request {
         self
     }
 
-    /// Puts `value`, percent-encoded as one path segment, where the target has `{name}`.
+    /// Puts `value`, percent-encoded as one path segment, where the target has `{name}`. A
+    /// place that is given no value is a mistake, as is a value without a place.
     pub fn param(mut self, name: &str, value: impl fmt::Display) -> Request {
         let slot = format!("{{{name}}}");
         let field = || format!("path parameter {name}");

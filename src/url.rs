@@ -43,6 +43,7 @@ pub(crate) enum UrlError {
     LeavesOrigin,
     LeavesBase,
     Slash,
+    Parameter,
     Relative,
     TooLong,
     Fragment,
@@ -70,6 +71,7 @@ impl UrlError {
                 "starts at the root of the host, outside the path of the API's base: \
                  leave its first slash out"
             }
+            Self::Parameter => "has a path parameter in braces that was given no value",
             Self::Relative => {
                 "has a scheme where one relative to the API's base is expected \
                  (a whole URL is for Request::absolute, a name with a colon begins with ./)"
@@ -167,6 +169,9 @@ impl Url {
         }
         if head.starts_with("//") {
             return Err(UrlError::LeavesOrigin);
+        }
+        if head.split_once('{').is_some_and(|(_, rest)| rest.contains('}')) {
+            return Err(UrlError::Parameter);
         }
         let url = self.relative(head, query)?;
         match url.check_within(self) {

@@ -92,6 +92,8 @@ fn join_stays_below_the_base() {
         ("a..b/...", "a..b/..."),
         ("a%2Fb%5C;..", "a%2Fb%5C;.."),
         ("é b", "%C3%A9%20b"),
+        ("a?q={x}", "a?q={x}"),
+        ("a{b", "a%7Bb"),
     ] {
         let expected = format!("https://h/v1/{expected}");
         assert_eq!(text(base.join(target)), Ok(expected), "{target}");
@@ -102,6 +104,7 @@ fn join_stays_below_the_base() {
         LeavesOrigin  //e/x //u:p@e ///e //h/v1/ //
         Character     \\e\x /\e //e\@h %00 a%00b %2500
         Slash         /users /v1 / /v12/x /v1/../x
+        Parameter     {id} a/{id}/b a/{id}?b=c é{}
         LeavesBase    .. ../admin %2e%2e/admin .%2E/admin a/../../b ..;/ a/..;x=1/b ..%2f %2e%2e%2f ..%5c
         LeavesBase    a%2f.. %252e%252e ..%252f ..%3f ..%23x";
     refuses(table, |target| base.join(target));

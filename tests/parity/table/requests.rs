@@ -178,6 +178,11 @@ fn mistakes() -> Vec<Scenario> {
             "Request/No: invalid request: path parameter id is empty or a dot segment",
         ),
         refused(
+            "a path parameter without a value",
+            Request::get("x/{id}").query("id", 7),
+            "Request/No: invalid request: URL has a path parameter in braces that was given no value",
+        ),
+        refused(
             "connect is no call",
             Request::new(Method::CONNECT, "x"),
             "Request/No: invalid request: method CONNECT opens a tunnel and is not a call",
