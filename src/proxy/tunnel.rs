@@ -22,6 +22,8 @@ pub(crate) struct Tunnel {
     step: Step,
     to_write: Option<Vec<u8>>,
     input: Vec<u8>,
+    /// Where in it the answer to CONNECT begins, behind interim ones.
+    begins: usize,
     credential: Option<Vec<u8>>,
     request: Vec<u8>,
 }
@@ -118,7 +120,8 @@ impl Tunnel {
     }
 
     fn begin(step: Step, first: Vec<u8>, credential: Option<Vec<u8>>, request: Vec<u8>) -> Tunnel {
-        Tunnel { step, to_write: Some(first), input: Vec::new(), credential, request }
+        let input = Vec::new();
+        Tunnel { step, to_write: Some(first), input, begins: 0, credential, request }
     }
 
     pub(crate) fn next(&mut self) -> Move {
@@ -153,23 +156,33 @@ impl Tunnel {
         Ok(())
     }
 
-    /// The answer to CONNECT. Gives how many bytes it took, once it is whole.
+    /// The answer to CONNECT, behind as many interim ones as there are (RFC 9110 section 15.2).
+    /// Gives how many bytes it took, once it is whole.
     fn head(&mut self, unseen: usize) -> Result<Option<usize>, Failure> {
-        let mut fresh = self.input[unseen..].windows(4);
-        let Some(end) = fresh.position(|four| four == b"\r\n\r\n") else {
-            if self.input.len() > MAX_HEAD {
-                return Err(refused("the head of the proxy's answer is too large").lasting());
+        let mut unseen = unseen.max(self.begins);
+        loop {
+            let mut fresh = self.input[unseen..].windows(4);
+            let Some(end) = fresh.position(|four| four == b"\r\n\r\n") else {
+                if self.input.len() > MAX_HEAD {
+                    return Err(refused("the head of the proxy's answer is too large").lasting());
+                }
+                return Ok(None);
+            };
+            let end = unseen + end + 4;
+            let status = status(&self.input[self.begins..]);
+            match status.ok_or_else(|| refused("the proxy does not speak HTTP"))? {
+                100 | 102..=199 => (self.begins, unseen) = (end, end),
+                200..=299 => {
+                    self.step = Step::Through;
+                    return Ok(Some(end));
+                }
+                407 => return Err(refused("the proxy wants a credential").lasting()),
+                code @ 400..=499 => {
+                    return Err(refused(format!("the proxy refused: {code}")).lasting());
+                }
+                code => return Err(refused(format!("the proxy refused: {code}"))),
             }
-            return Ok(None);
-        };
-        let status = status(&self.input).ok_or_else(|| refused("the proxy does not speak HTTP"))?;
-        match status {
-            200..=299 => self.step = Step::Through,
-            407 => return Err(refused("the proxy wants a credential").lasting()),
-            400..=499 => return Err(refused(format!("the proxy refused: {status}")).lasting()),
-            _ => return Err(refused(format!("the proxy refused: {status}"))),
         }
-        Ok(Some(unseen + end + 4))
     }
 
     fn method(&mut self) -> Result<Option<usize>, Failure> {
@@ -286,6 +299,24 @@ mod tests {
         assert_eq!(end(b""), "the proxy hung up");
         let long = [b"HTTP/1.1 200 OK\r\nA: ".as_slice(), &[b'a'; MAX_HEAD]].concat();
         assert_eq!(end(&long), "the head of the proxy's answer is too large");
+    }
+
+    #[test]
+    fn interim_answers_come_before_the_answer() {
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n";
+        let end = |last: &[u8]| play("http://h", "ab", &[&[&interim[..], last].concat()]).1;
+        let refused = |last: &[u8]| end(last).unwrap_err();
+        assert_eq!(end(b"HTTP/1.1 200 OK\r\n\r\n"), Ok(()));
+        assert_eq!(refused(b"HTTP/1.1 502 Bad\r\n\r\n"), "the proxy refused: 502");
+        assert_eq!(refused(b"HTTP/1.1 101 No\r\n\r\n"), "the proxy refused: 101");
+        assert_eq!(refused(b""), "the proxy hung up");
+        let many = interim.repeat(MAX_HEAD / interim.len() + 1);
+        assert_eq!(refused(&many), "the head of the proxy's answer is too large");
+        // All of it in one read.
+        let mut tunnel = Tunnel::new(&Proxy::new("http://h"), "ab", 443, None).unwrap();
+        assert!(matches!(tunnel.next(), Move::Write(_)));
+        tunnel.fed(&[&interim[..], b"HTTP/1.1 200 OK\r\n\r\n"].concat()).unwrap();
+        assert!(matches!(tunnel.next(), Move::Through));
     }
 
     #[test]
