@@ -102,11 +102,9 @@ impl Names {
     pub(crate) fn known(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
         let host = bare(host);
         let fixed = self.fixed.iter().filter(|(name, _)| name.eq_ignore_ascii_case(host));
-        let fixed = fixed.map(|(_, addr)| match addr.port() {
-            0 => SocketAddr::new(addr.ip(), port),
-            _ => *addr,
-        });
-        let fixed: Vec<_> = fixed.collect();
+        let mut fixed: Vec<SocketAddr> = fixed.map(|(_, addr)| *addr).collect();
+        // An address of IPv6 keeps its scope, without which a link-local one leads nowhere.
+        fixed.iter_mut().filter(|addr| addr.port() == 0).for_each(|addr| addr.set_port(port));
         if !fixed.is_empty() {
             return Some(in_turn(fixed));
         }
@@ -210,6 +208,7 @@ mod tests {
         names.fix("api.example.com", addr("[::1]:81")).unwrap();
         names.fix("192.0.2.1", addr("127.0.0.2:82")).unwrap();
         names.fix("0::2", addr("127.0.0.1:83")).unwrap();
+        names.fix("printer.example.com", addr("[fe80::1%3]:0")).unwrap();
         let known = |host| names.known(host, 80);
         let both = vec![addr("127.0.0.1:80"), addr("[::1]:81")];
         assert_eq!(known("api.example.com"), Some(both));
@@ -217,6 +216,7 @@ mod tests {
         assert_eq!(known("[::1]"), Some(vec![addr("[::1]:80")]));
         assert_eq!(known("[::2]"), Some(vec![addr("127.0.0.1:83")]));
         assert_eq!(known("example.com"), None);
+        assert_eq!(known("printer.example.com"), Some(vec![addr("[fe80::1%3]:80")]));
     }
 
     #[test]
