@@ -4,11 +4,11 @@ mod desk;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, Mistake, Sent};
+use crate::error::{ErrorKind, Mistake, Phase, Sent};
 use crate::transport::Failure;
 use crate::url::Url;
 pub(crate) use desk::Place;
@@ -181,8 +181,15 @@ fn unresolved(error: io::Error) -> Failure {
     if windows || passing.iter().any(|words| text.contains(words)) {
         failed("the resolver failed for now").caused_by(error)
     } else {
-        failed("the name is not known").lasting().caused_by(error)
+        exhausted().unwrap_or_else(|| failed("the name is not known").lasting().caused_by(error))
     }
+}
+
+/// Where no descriptor is left, the C library cannot ask, and says that there is no such name.
+fn exhausted() -> Option<Failure> {
+    let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
+    let failure = Failure::from_io(error, Phase::Resolve).sent(Sent::No);
+    (failure.kind == ErrorKind::Resource).then_some(failure)
 }
 
 #[cfg(test)]

@@ -277,6 +277,24 @@ fn descriptors() -> Vec<Case> {
         )
         .with_descriptors(64),
         row(
+            "C8 name",
+            "no descriptor is left, and a name to be looked up",
+            "an error of the machine's, not of the name",
+            once()
+                .send(get())
+                .then(hold)
+                .send_made(|_| Request::absolute("http://nobody.invalid/x"))
+                .then(release)
+                .reply(ok("a"))
+                .expect(
+                    "200 a | Resource/No: GET http://nobody.invalid/x: out of resources: no file \
+                     descriptor is left",
+                    "First 200 | First Resource",
+                    "GET /x",
+                ),
+        )
+        .with_descriptors(64),
+        row(
             "C8 many",
             "2,000 calls, 40 at a time, where 64 descriptors may be open for both ends",
             "each call is served or has an error of the machine's; the next call is served",
