@@ -10,7 +10,7 @@ mod server;
 mod ways;
 
 use std::fmt::Display;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -57,13 +57,18 @@ fn run() -> Result<ExitCode, Failure> {
     // Before the calls: a folder that cannot be had should not cost the whole run.
     fs::create_dir_all(&options.out)
         .map_err(|error| failed("cannot make the folder for --out", error))?;
+    let csv = options.out.join("compare.csv");
+    File::options()
+        .append(true)
+        .create(true)
+        .open(&csv)
+        .map_err(|error| failed("cannot write to the folder for --out", error))?;
 
     let Comparison { rows, problems } = match &options.target {
         Some(target) => compare_at(target, &options)?,
         None => compare_embedded(&options)?,
     };
 
-    let csv = options.out.join("compare.csv");
     fs::write(&csv, report::csv(&rows)).map_err(|error| failed("cannot write the data", error))?;
     let svg = options.out.join("compare.svg");
     chart::draw(&svg, &options.setting(), &rows)
