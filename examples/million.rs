@@ -2,6 +2,10 @@
 //! Run: cargo run --release --example million [-- 20000]
 //! Expect: the peak memory of each run (Linux only), and whether a million (or 20000) took over 10 MiB more.
 
+#[macro_use]
+#[path = "support/print.rs"]
+mod print;
+
 use std::env;
 use std::error::Error;
 use std::process::{Command, ExitCode};
@@ -13,17 +17,23 @@ use futures_lite::future::block_on;
 
 const FEW: usize = 1_000;
 const MANY: usize = 1_000_000;
+const USAGE: &str = "usage: million [CALLS]";
+const WAYS: [&str; 2] = ["pool", "async"];
 const ALLOWED_KIB: u64 = 10 << 10;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let calls = match &arguments[..] {
         [] => MANY,
-        [calls] => calls.parse()?,
-        [way, calls, ..] => return run(way, calls.parse()?).map(|()| ExitCode::SUCCESS),
+        [calls] => number(calls)?,
+        // What the program calls itself with.
+        [way, calls] if WAYS.contains(&&**way) => {
+            return run(way, number(calls)?).map(|()| ExitCode::SUCCESS);
+        }
+        _ => return Err(USAGE.into()),
     };
     let mut within = true;
-    for way in ["pool", "async"] {
+    for way in WAYS {
         let few = in_a_process_of_its_own(way, FEW)?;
         let many = in_a_process_of_its_own(way, calls)?;
         let more = many.saturating_sub(few);
@@ -32,6 +42,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         println!("{way}: {more} KiB more for {calls} calls than for {FEW}: {verdict} 10 MiB");
     }
     Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn number(calls: &str) -> Result<usize, &'static str> {
+    calls.parse().map_err(|_| USAGE)
 }
 
 /// The peak of its memory, in KiB.

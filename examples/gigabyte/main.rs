@@ -3,6 +3,9 @@
 //! Expect: in half a minute a table of peak memory (below 32 MiB) and speed; every SHA-256 agrees.
 
 mod noise;
+#[macro_use]
+#[path = "../support/print.rs"]
+mod print;
 mod server;
 mod ways;
 
@@ -16,6 +19,8 @@ use ways::WAYS;
 
 /// What a process may need at most, in KiB.
 const MOST: u64 = 32 << 10;
+/// Its end nobody waits for.
+const LONGEST_MIB: u64 = 1 << 20;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let (mut mib, mut way, mut url) = (1024, None, String::new());
@@ -29,6 +34,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             Long("url") => url = options.value()?.string()?,
             _ => return Err(option.unexpected().into()),
         }
+    }
+    if mib > LONGEST_MIB {
+        return Err(format!("--mib is at most {LONGEST_MIB}").into());
     }
     match way {
         Some(way) => ways::run(&way, &url, mib << 20).map(|()| ExitCode::SUCCESS),

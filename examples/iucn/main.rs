@@ -4,6 +4,9 @@
 
 mod client;
 mod server;
+#[macro_use]
+#[path = "../support/print.rs"]
+mod print;
 #[path = "../support/server.rs"]
 #[allow(dead_code)] // each example uses its own part
 mod support;
@@ -12,7 +15,6 @@ mod ways;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use client::List;
@@ -44,7 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(way) => run(way, &token)?,
         None => compare(&token)?,
     };
-    Ok(std::io::stdout().write_all(report.as_bytes())?)
+    println!("{}", report.trim_end());
+    Ok(())
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {

@@ -4,13 +4,15 @@
 
 mod client;
 mod server;
+#[macro_use]
+#[path = "../support/print.rs"]
+mod print;
 #[path = "../support/server.rs"]
 mod support;
 mod ways;
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use client::RapidPro;
 use duocall::Secret;
@@ -26,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         (Some(way), None) if WAYS.contains(&way) => run(way)?,
         _ => return Err("usage: rapidpro [blocking|pool|async]".into()),
     };
-    Ok(std::io::stdout().write_all(report.as_bytes())?)
+    println!("{}", report.trim_end());
+    Ok(())
 }
 
 /// Calls in each way; the reports must be the same.

@@ -3,6 +3,9 @@
 //! Expect: a line every ten seconds; at the end no wrong answer, and descriptors, threads and memory of the last
 //! minute no more than a quarter above those of the second.
 
+#[macro_use]
+#[path = "../support/print.rs"]
+mod print;
 mod calls;
 mod server;
 mod tally;
@@ -32,9 +35,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             other => return Err(other.unexpected().into()),
         }
     }
+    let time = Duration::try_from_secs_f64(minutes * 60.0)
+        .map_err(|_| "--minutes must be a time that can be waited for")?;
     let server = Server::start()?;
     let tally = Arc::new(Tally::default());
-    let samples = run(&server, &tally, Duration::from_secs_f64(minutes * 60.0))?;
+    let samples = run(&server, &tally, time)?;
     Ok(verdict(&tally, &samples))
 }
 
