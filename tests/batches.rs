@@ -458,7 +458,7 @@ fn a_panic_of_an_endpoint_is_its_own_in_the_pool_and_the_callers_elsewhere() {
 fn a_slow_consumer_lets_nothing_time_out() {
     let slow = || {
         Server::new(|_| {
-            let mut acts = vec![Act::Pause(Duration::from_millis(1500))];
+            let mut acts = vec![Act::Pause(Duration::from_millis(500))];
             acts.extend(ok("late, and in time"));
             acts
         })

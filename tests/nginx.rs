@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -88,10 +88,12 @@ impl Nginx {
         panic!("nginx does not listen");
     }
 
+    /// It tells its id when it has all of its ports. That somebody answers there would not do.
     fn listens(&mut self) -> bool {
+        let (told, id) = (self.folder.join("pid"), self.child.id().to_string());
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(10) {
-            if TcpStream::connect(self.addrs[3]).is_ok() {
+            if fs::read_to_string(&told).is_ok_and(|pid| pid.trim_end() == id) {
                 return true;
             }
             if !matches!(self.child.try_wait(), Ok(None)) {

@@ -230,7 +230,8 @@ fn what_a_killed_worker_held_is_free_within_its_lease() {
     worker.wait().unwrap();
     let killed = Instant::now();
     let held = (gate.admit(&ask(1)).unwrap(), gate.admit(&ask(1)).unwrap());
-    assert!(killed.elapsed() < Duration::from_millis(1500), "{:?}", killed.elapsed());
+    // A second, and what a busy machine takes; less than two leases.
+    assert!(killed.elapsed() < Duration::from_millis(1900), "{:?}", killed.elapsed());
     drop(held);
 }
 

@@ -205,7 +205,8 @@ fn plain_http_on_that_port_gets_no_token() {
 #[test]
 fn a_silent_server_is_a_timeout_of_the_handshake() {
     let server = Server::on_accept(|_| Some(vec![Act::Stall]), |_| unreachable!("no request"));
-    let limits = Timeouts::default().connect(Duration::from_millis(100));
+    // Part of it goes to the connection below.
+    let limits = Timeouts::default().connect(Duration::from_millis(300));
     let api = || {
         let api = Api::builder(on_port(server.addr())).timeouts(limits);
         api.retry(duocall::Retry::none()).build().unwrap()
