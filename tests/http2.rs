@@ -176,7 +176,9 @@ fn a_call_that_is_dropped_or_late_resets_its_stream_only() {
         let other = client.send(Request::get("a"));
         let dropped = client.send(Request::get("never"));
         let soon = async {
-            smol::Timer::after(Duration::from_millis(50)).await;
+            while server.counts().streams.load(SeqCst) < 2 {
+                smol::Timer::after(Duration::from_millis(2)).await;
+            }
             None
         };
         let (other, dropped) = futures_lite::future::zip(

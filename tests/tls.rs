@@ -206,7 +206,7 @@ fn plain_http_on_that_port_gets_no_token() {
 fn a_silent_server_is_a_timeout_of_the_handshake() {
     let server = Server::on_accept(|_| Some(vec![Act::Stall]), |_| unreachable!("no request"));
     // Part of it goes to the connection below.
-    let limits = Timeouts::default().connect(Duration::from_millis(300));
+    let limits = Timeouts::default().connect(Duration::from_millis(500));
     let api = || {
         let api = Api::builder(on_port(server.addr())).timeouts(limits);
         api.retry(duocall::Retry::none()).build().unwrap()

@@ -402,8 +402,8 @@ pub fn client(url: &str) -> Client {
 
 /// With limits short enough to wait for.
 pub fn hasty(url: &str) -> ApiBuilder {
-    let timeouts = Timeouts::default().connect(Duration::from_millis(400));
-    prior(url).timeouts(timeouts.head(Duration::from_millis(200)).idle(Duration::from_millis(200)))
+    let timeouts = Timeouts::default().connect(Duration::from_secs(1));
+    prior(url).timeouts(timeouts.head(Duration::from_millis(500)).idle(Duration::from_millis(500)))
 }
 
 /// What each request met, and `~` where its connection had served before.
