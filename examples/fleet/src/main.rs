@@ -29,6 +29,9 @@ fn main() -> Outcome<()> {
 fn demonstrate(options: &Options) -> Outcome<()> {
     let items = options.get("items", 300)?;
     let workers = options.get("workers", 3)?;
+    if items == 0 || workers == 0 {
+        return Err("--items and --workers are at least 1".into());
+    }
     let redis = OwnRedis::start()?;
     let server = Server::start(Duration::from_millis(20))?;
     let mut connection = redis::Client::open(redis.url())?.get_connection()?;
