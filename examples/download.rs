@@ -2,9 +2,6 @@
 //! Run: cargo run --example download [-- --way async] [-- --url URL --out FILE]
 //! Expect: two interruptions by the embedded server, a file changed in between, its length and SHA-256.
 
-#[macro_use]
-#[path = "support/print.rs"]
-mod print;
 #[path = "support/ranges.rs"]
 mod ranges;
 

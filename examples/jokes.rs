@@ -2,9 +2,6 @@
 //! Run: cargo run --example jokes [-- --url https://official-joke-api.appspot.com/]
 //! Expect: eleven jokes and one error; then the same call that gives up at once and says what it stopped.
 
-#[macro_use]
-#[path = "support/print.rs"]
-mod print;
 #[path = "support/mod.rs"]
 mod support;
 

@@ -2,10 +2,6 @@
 //! Run: cargo run --release --example million [-- 20000]
 //! Expect: the peak memory of each run (Linux only), and whether a million (or 20000) took over 10 MiB more.
 
-#[macro_use]
-#[path = "support/print.rs"]
-mod print;
-
 use std::env;
 use std::error::Error;
 use std::process::{Command, ExitCode};

@@ -2,10 +2,6 @@
 //! Run: cargo run --example policies
 //! Expect: a timeline per policy (virtual seconds, what the server was asked, what it said).
 
-#[macro_use]
-#[path = "support/print.rs"]
-mod print;
-
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -2,9 +2,6 @@
 //! Run: cargo run --example progress
 //! Expect: a bar for three seconds, with retries and bytes, then a line that sums up.
 
-#[macro_use]
-#[path = "support/print.rs"]
-mod print;
 #[path = "support/mod.rs"]
 mod support;
 

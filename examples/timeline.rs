@@ -2,9 +2,6 @@
 //! Run: cargo run --example timeline
 //! Expect: a summary, and timeline.svg and timeline.csv under target/timeline/.
 
-#[macro_use]
-#[path = "support/print.rs"]
-mod print;
 #[path = "support/mod.rs"]
 mod support;
 

@@ -2,9 +2,6 @@
 //! Run: cargo run --example errors [-- --write]
 //! Expect: the page on the terminal; with --write, the page written to docs/errors.md.
 
-#[macro_use]
-#[path = "../support/print.rs"]
-mod print;
 mod page;
 
 use std::process::ExitCode;
@@ -13,7 +10,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let page = page::page();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => println!("{}", page.trim_end()),
+        [] => print!("{page}"),
         ["--write"] => {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
             if let Err(error) = std::fs::write(path, page) {

@@ -3,9 +3,6 @@
 //! Expect: in half a minute a table of peak memory (below 32 MiB) and speed; every SHA-256 agrees.
 
 mod noise;
-#[macro_use]
-#[path = "../support/print.rs"]
-mod print;
 mod server;
 mod ways;
 

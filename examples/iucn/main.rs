@@ -4,9 +4,6 @@
 
 mod client;
 mod server;
-#[macro_use]
-#[path = "../support/print.rs"]
-mod print;
 #[path = "../support/server.rs"]
 #[allow(dead_code)] // each example uses its own part
 mod support;
@@ -46,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(way) => run(way, &token)?,
         None => compare(&token)?,
     };
-    println!("{}", report.trim_end());
+    print!("{report}");
     Ok(())
 }
 

@@ -4,9 +4,6 @@
 
 mod client;
 mod server;
-#[macro_use]
-#[path = "../support/print.rs"]
-mod print;
 #[path = "../support/server.rs"]
 mod support;
 mod ways;
@@ -28,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (Some(way), None) if WAYS.contains(&way) => run(way)?,
         _ => return Err("usage: rapidpro [blocking|pool|async]".into()),
     };
-    println!("{}", report.trim_end());
+    print!("{report}");
     Ok(())
 }
 

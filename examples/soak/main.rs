@@ -3,9 +3,6 @@
 //! Expect: a line every ten seconds; at the end no wrong answer, and descriptors, threads and memory of the last
 //! minute no more than a quarter above those of the second.
 
-#[macro_use]
-#[path = "../support/print.rs"]
-mod print;
 mod calls;
 mod server;
 mod tally;
