@@ -37,7 +37,7 @@ use crate::sync::lock;
 /// How long news may lie with somebody who does not come by.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// How many have their news in one look.
+/// How many have their news from one question to the system.
 const AT_ONCE: usize = 32;
 
 /// The place of a socket: its descriptor.
@@ -88,8 +88,7 @@ pub(super) fn again(io: &Io) -> io::Result<()> {
     Ok(epoll::modify(&Hub::get()?.epoll, io.get_ref(), data(io.seat()), INTEREST)?)
 }
 
-/// Gets the news of this moment to the link; where so many have news that its own may lie behind
-/// theirs, it asks the system itself.
+/// Gets the news of this moment to the link.
 pub(super) fn look(link: &Link) {
     if !HUB.get().is_some_and(Hub::look) {
         link.bell.set();
@@ -238,19 +237,31 @@ impl Hub {
         }
     }
 
-    /// Wakes all who have news; `false` if more of it may be there.
+    /// Wakes all who have news; `false` if that can't be known.
     fn look(&self) -> bool {
+        loop {
+            match self.some_news() {
+                // There may be more, and among it that of the one who asks.
+                Some(AT_ONCE) => {}
+                news => return news.is_some(),
+            }
+        }
+    }
+
+    /// Wakes those whose news comes first; how many had some.
+    fn some_news(&self) -> Option<usize> {
         let mut room = [MaybeUninit::uninit(); AT_ONCE];
         // Held meanwhile: news that one thread has fetched must not be missing to the next.
         let mut state = lock(&self.state);
-        let (found, left) = loop {
+        let found = loop {
             match epoll::wait(&self.epoll, &mut room, Some(&Timespec::default())) {
-                Ok(news) => break news,
+                Ok((found, _)) => break found,
                 Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return false,
+                Err(_) => return None,
             }
         };
         state.guessed = false;
+        let some = found.len();
         let mut told = found.iter().filter_map(|event| {
             let ended = { event.flags }.intersects(On::RDHUP | On::HUP | On::ERR);
             state.tell({ event.data }.u64() as Seat, ended)
@@ -262,7 +273,7 @@ impl Hub {
             // One that panics must not keep the others asleep.
             catch_unwind(AssertUnwindSafe(|| task.wake())).unwrap_or_default();
         }
-        !left.is_empty()
+        Some(some)
     }
 
     /// Has async-io watch the epoll. Asked anew each time: what it was once asked it takes for
