@@ -206,8 +206,8 @@ impl Auth {
         self
     }
 
-    /// Only its hook is there, and has not run.
-    pub(crate) fn is_unmade(&self) -> bool {
+    /// What makes a credential, and is none.
+    pub(crate) fn is_hook(&self) -> bool {
         matches!(self.kind, Kind::Refreshing(_))
     }
 

@@ -86,7 +86,7 @@ impl Credentials {
         state.auth.check()?;
         let current = &state.current;
         let stale = !renewed && state.stale_at.is_some_and(|at| now >= at);
-        if current.auth.is_unmade() || stale {
+        if current.auth.is_hook() || stale {
             return Ok(Standing::Stale(current.generation));
         }
         Ok(Standing::Good(current.clone()))
@@ -111,7 +111,7 @@ impl Credentials {
     /// Whether a 401 to this generation can be cured: by the hook, or because a newer one is there.
     pub(crate) fn curable(&self, generation: u64) -> bool {
         let state = lock(&self.state);
-        state.current.generation > generation || matches!(state.auth.kind, Kind::Refreshing(_))
+        state.current.generation > generation || state.auth.is_hook()
     }
 
     /// A refresh of whatever is older than or as old as `generation`, for a call that ends at `until`.
@@ -155,10 +155,10 @@ impl Refresh {
         let Kind::Refreshing(hook) = &state.auth.kind else {
             return Ok(Ok(Turn::Fresh));
         };
-        if state.running && now >= self.until {
-            return Ok(Err(Error::new(ErrorKind::Timeout(Phase::Total), "")));
-        }
         if state.running {
+            if now >= self.until {
+                return Ok(Err(Error::new(ErrorKind::Timeout(Phase::Total), "")));
+            }
             state.waiters.push(waker.clone());
             return Err(Some(self.until));
         }
@@ -193,21 +193,21 @@ impl Lead {
             Kind::Invalid(mistake) => Err(Error::from(mistake).into()),
             _ => Ok(auth),
         });
+        let now = now();
         let mut state = lock(&self.credentials.state);
         match made {
             // Somebody has set another credential meanwhile; that one counts.
             _ if state.current.generation > self.generation => Ok(()),
             Ok(auth) => {
-                let after = |time| now().checked_add(time);
-                state.stale_at = auth.expires_in.and_then(|life| after(life / 10 * 9));
-                state.ends_at = auth.expires_in.and_then(after);
+                let life = auth.expires_in;
+                state.stale_at = life.and_then(|life| now.checked_add(life / 10 * 9));
+                state.ends_at = life.and_then(|life| now.checked_add(life));
                 self.credentials.replace(&mut state, auth);
                 Ok(())
             }
             Err(error) => {
                 // The next call that could do without would only wait for the next failure.
                 if let Some(end) = state.ends_at {
-                    let now = now();
                     state.stale_at = Some(now + end.saturating_duration_since(now) / 2);
                 }
                 state.failures += 1;

@@ -70,7 +70,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a driver has to do next.
 pub(crate) enum Step {
-    /// Wait for a newer credential, or make it; then `refreshed`. Boxed, for most calls have one.
+    /// Wait for a newer credential, or make it; then `refreshed`. Boxed, for most calls find a good one.
     Refresh(Box<Refresh>),
     /// Wait for admission; then `admitted`. Boxed, for most calls find a place at once.
     Acquire(Box<Admit>),
@@ -317,7 +317,7 @@ impl<'a> Call<'a> {
             if let Err(mistake) = live.auth.check() {
                 return self.fail(mistake.into(), now);
             }
-            if live.auth.is_unmade() {
+            if live.auth.is_hook() {
                 // A hook was set meanwhile. Its place is another's while it runs.
                 self.permit = None;
                 let generation = live.generation;

@@ -6,8 +6,8 @@ use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 static RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 static RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-static X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 static X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+static X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 
 /// The wait a rejection asks for: `Retry-After` (RFC 9110 section 10.2.3), else
 /// `RateLimit-Reset`, else `X-RateLimit-Reset`. `None` where none can be read.
@@ -27,13 +27,10 @@ pub(crate) fn asked(headers: &HeaderMap, wall: impl Fn() -> SystemTime) -> Optio
         let left = text(headers, remaining).and_then(|value| value.parse::<f64>().ok());
         left.is_none_or(|left| left <= 0.0)
     };
-    let reset =
-        || seconds(text(headers, &RATELIMIT_RESET)?).filter(|_| used_up(&RATELIMIT_REMAINING));
+    let told = |reset, remaining| seconds(text(headers, reset)?).filter(|_| used_up(remaining));
+    let reset = || told(&RATELIMIT_RESET, &RATELIMIT_REMAINING);
     let x_reset = || {
-        let value = seconds(text(headers, &X_RATELIMIT_RESET)?)?;
-        if !used_up(&X_RATELIMIT_REMAINING) {
-            return None;
-        }
+        let value = told(&X_RATELIMIT_RESET, &X_RATELIMIT_REMAINING)?;
         // Some APIs give a time of the Unix epoch, others a number of seconds.
         if value < Duration::from_secs(1_000_000_000) {
             return Some(value);
