@@ -31,6 +31,11 @@ fn answering(script: impl Fn(&mut Wire) -> std::io::Result<()> + Send + Sync + '
     })
 }
 
+fn answer_in_part(wire: &mut Wire) -> std::io::Result<()> {
+    wire.write(HEADERS, END_HEADERS, 1, OK)?;
+    wire.write(DATA, 0, 1, b"part")
+}
+
 #[test]
 fn what_breaks_has_a_type() {
     type Script = fn(&mut Wire) -> std::io::Result<()>;
@@ -41,21 +46,18 @@ fn what_breaks_has_a_type() {
             wire.reset(1, Reason::HTTP_1_1_REQUIRED)
         }),
         ("reset in the body", ErrorKind::Truncated, Sent::Yes, |wire| {
-            wire.write(HEADERS, END_HEADERS, 1, OK)?;
-            wire.write(DATA, 0, 1, b"part")?;
+            answer_in_part(wire)?;
             wire.reset(1, Reason::CANCEL)
         }),
         ("reset without a fault", ErrorKind::Truncated, Sent::Yes, |wire| {
-            wire.write(HEADERS, END_HEADERS, 1, OK)?;
-            wire.write(DATA, 0, 1, b"part")?;
+            answer_in_part(wire)?;
             wire.reset(1, Reason::NO_ERROR)
         }),
         ("end before the head", ErrorKind::Closed, Sent::Maybe, |wire| {
             wire.stream.shutdown(std::net::Shutdown::Both)
         }),
         ("end in the body", ErrorKind::Truncated, Sent::Yes, |wire| {
-            wire.write(HEADERS, END_HEADERS, 1, OK)?;
-            wire.write(DATA, 0, 1, b"part")?;
+            answer_in_part(wire)?;
             wire.stream.shutdown(std::net::Shutdown::Both)
         }),
         ("short", ErrorKind::Truncated, Sent::Yes, |wire| {
@@ -111,13 +113,11 @@ fn what_breaks_has_a_type() {
             wire.write(WINDOW_UPDATE, 0, 0, &(u32::MAX >> 1).to_be_bytes())
         }),
         ("refused after the head", ErrorKind::Truncated, Sent::Yes, |wire| {
-            wire.write(HEADERS, END_HEADERS, 1, OK)?;
-            wire.write(DATA, 0, 1, b"part")?;
+            answer_in_part(wire)?;
             wire.reset(1, Reason::REFUSED_STREAM)
         }),
         ("left out after the head", ErrorKind::Truncated, Sent::Yes, |wire| {
-            wire.write(HEADERS, END_HEADERS, 1, OK)?;
-            wire.write(DATA, 0, 1, b"part")?;
+            answer_in_part(wire)?;
             wire.goaway(0, Reason::NO_ERROR)
         }),
         ("too many fields", ErrorKind::HeadTooLarge, Sent::Yes, |wire| {

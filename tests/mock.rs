@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
 use duocall::mock::{Mock, Recorder, Replay, Reply, VirtualClock};
@@ -214,6 +215,16 @@ fn a_cassette_plays_what_was_recorded_and_holds_no_secret() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
+/// A call of each client, which gives this body.
+fn record(api: &Api, path: &Path, body: &[u8]) {
+    let recorder = Recorder::new(api, blocking::transport(api), path);
+    let client = blocking::Client::with_transport(api.clone(), recorder);
+    assert_eq!(client.send(Request::get("a")).unwrap().bytes(), body);
+    let recorder = Recorder::new(api, nonblocking::transport(api), path);
+    let client = nonblocking::Client::with_transport(api.clone(), recorder);
+    assert_eq!(block_on(client.send(Request::get("a"))).unwrap().bytes(), body);
+}
+
 #[test]
 fn a_chunked_response_is_played_again() {
     let server = support::Server::new(|_| {
@@ -222,12 +233,7 @@ fn a_chunked_response_is_played_again() {
     });
     let path = std::env::temp_dir().join(format!("duocall-chunked-{}", std::process::id()));
     let api = Api::new(server.url()).unwrap();
-    let recorder = Recorder::new(&api, blocking::transport(&api), &path);
-    let recording = blocking::Client::with_transport(api.clone(), recorder);
-    assert_eq!(recording.send(Request::get("a")).unwrap().bytes(), b"hello");
-    let recorder = Recorder::new(&api, nonblocking::transport(&api), &path);
-    let recording = nonblocking::Client::with_transport(api.clone(), recorder);
-    assert_eq!(block_on(recording.send(Request::get("a"))).unwrap().bytes(), b"hello");
+    record(&api, &path, b"hello");
 
     let client = blocking::Client::with_transport(api.clone(), Replay::open(&api, &path).unwrap());
     assert_eq!(client.send(Request::get("a")).unwrap().bytes(), b"hello");
@@ -245,12 +251,7 @@ fn a_recorder_asks_for_no_coding_that_would_hide_a_secret() {
     });
     let path = std::env::temp_dir().join(format!("duocall-plain-{}", std::process::id()));
     let api = Api::builder(server.url()).auth(Auth::token("s3cr3t-CANARY")).build().unwrap();
-    let recorder = Recorder::new(&api, blocking::transport(&api), &path);
-    let client = blocking::Client::with_transport(api.clone(), recorder);
-    assert_eq!(client.send(Request::get("a")).unwrap().bytes(), b"Token s3cr3t-CANARY");
-    let recorder = Recorder::new(&api, nonblocking::transport(&api), &path);
-    let client = nonblocking::Client::with_transport(api.clone(), recorder);
-    assert_eq!(block_on(client.send(Request::get("a"))).unwrap().bytes(), b"Token s3cr3t-CANARY");
+    record(&api, &path, b"Token s3cr3t-CANARY");
     assert!(std::fs::read_to_string(&path).unwrap().contains("Token ***"));
     std::fs::remove_file(&path).unwrap();
 }
